@@ -1,0 +1,1 @@
+//! Facts about a cluster: management data, group, ring, timings. Pure, no I/O.

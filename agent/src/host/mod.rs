@@ -1,0 +1,1 @@
+//! Effects on this host: virtual IP, backup VMs, services, load, power, network daemon.

@@ -1,0 +1,14 @@
+//! Ringward: servers that guard each other in a ring.
+//!
+//! Arrows point one way: [`cluster`] (facts) `<-` [`manage`] (decisions) `<-` node `->` host,
+//! probe, share, peer (effects). `cluster` and `manage` are pure: no clock, no random, no I/O.
+
+pub mod cluster;
+pub mod manage;
+pub mod observe;
+pub mod peer;
+pub mod probe;
+pub mod share;
+
+#[cfg(feature = "host")]
+pub mod host;

@@ -1,0 +1,3 @@
+//! The one binary on every server.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What people read: the system log in the paper's format, journald, status.

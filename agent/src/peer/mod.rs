@@ -1,0 +1,1 @@
+//! Messages between agents: framing and mutual authentication.

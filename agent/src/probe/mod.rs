@@ -1,0 +1,1 @@
+//! Examinations: one file a protocol.

@@ -1,0 +1,1 @@
+//! What to break and what to measure, as data.

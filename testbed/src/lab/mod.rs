@@ -1,0 +1,1 @@
+//! Machines under QEMU, the LAN switch between them, power and wake-on-LAN, saved states.
