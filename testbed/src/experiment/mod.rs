@@ -1,1 +1,4 @@
-//! What to break and what to measure, as data.
+//! What to break and what to measure, as data, and the code that carries it out.
+
+pub mod catalogue;
+pub mod spec;

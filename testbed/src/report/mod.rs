@@ -1,1 +1,4 @@
-//! Tables beside the paper's figures, timelines.
+//! What a run showed: the paper's model, the figures read off the logs, tables and pictures.
+
+pub mod analytical;
+pub mod paper;

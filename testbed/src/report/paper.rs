@@ -1,0 +1,134 @@
+//! The paper's own figures, read from `testbed/paper.toml`, the one place that holds them.
+
+use crate::experiment::spec::TroubleKind;
+use crate::report::analytical::{Characteristics, Parameters, Settings};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Text of `testbed/paper.toml`, compiled in so that a report never lacks its first column.
+const TEXT: &str = include_str!("../../paper.toml");
+
+/// Every figure that the reports print beside ours.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Paper {
+    /// Table 3: characteristics and settings of the paper's experimental system.
+    pub table3: Table3,
+    /// Fig. 13: recovery times for trouble on one server.
+    pub fig13: Vec<Fig13>,
+}
+
+/// Table 3 of the paper, in seconds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table3 {
+    /// Start time of a server.
+    pub t_ts: f64,
+    /// Restart time of a server.
+    pub t_tr: f64,
+    /// Network examination of a healthy server.
+    pub network_exam_ok: f64,
+    /// Activation of a suspended virtual server.
+    pub t_v: f64,
+    /// Start of a virtual server that was not suspended.
+    pub vm_cold_start: f64,
+    /// Inter-monitoring time.
+    pub t_im: f64,
+    /// Network examination time when disconnected.
+    pub t_nd: f64,
+    /// Maximum waiting time for a service examination.
+    pub t_sw: f64,
+    /// Maximum time to judge whether a server is restarting.
+    pub t_rc: f64,
+    /// Service examination time by kind of server.
+    pub service_exam: BTreeMap<String, f64>,
+}
+
+/// One row of Fig. 13.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fig13 {
+    /// Which trouble.
+    pub trouble: TroubleKind,
+    /// Recovery time of the server function; St1 needs no virtual server and has none.
+    pub function: Option<Figure>,
+    /// Recovery time of the target server.
+    pub target: Figure,
+    /// Access disconnection time of the client.
+    pub disconnection: Figure,
+}
+
+/// A measured figure with the analytical one beside it, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Figure {
+    /// What the paper measured.
+    pub measured: f64,
+    /// What the paper's equation gives.
+    pub analytical: f64,
+    /// Half width of the analytical range, where the equation has one.
+    #[serde(default)]
+    pub plus_minus: f64,
+}
+
+impl Paper {
+    /// Reads the built-in figures.
+    ///
+    /// # Errors
+    /// When `testbed/paper.toml` was edited into something that is not what [`Paper`] expects;
+    /// the message carries line and column.
+    pub fn load() -> Result<Self, toml::de::Error> {
+        toml::from_str(TEXT)
+    }
+
+    /// Fig. 13's row for `trouble`.
+    #[must_use]
+    pub fn fig13(&self, trouble: TroubleKind) -> Option<&Fig13> {
+        self.fig13.iter().find(|row| row.trouble == trouble)
+    }
+
+    /// The parameters of equations (10)-(18) on the paper's machines for the server `name`.
+    /// Servers of one kind share a figure there (`web1` and `web2` are `web`).
+    #[must_use]
+    pub fn parameters(&self, name: &str) -> Option<Parameters> {
+        let kind = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        let t = &self.table3;
+        Some(Parameters {
+            settings: Settings {
+                t_im: t.t_im,
+                t_nd: t.t_nd,
+                t_sw: t.t_sw,
+                t_rc: t.t_rc,
+            },
+            characteristics: Characteristics {
+                t_ts: t.t_ts,
+                t_tr: t.t_tr,
+                t_se: *t.service_exam.get(kind)?,
+                t_v: t.t_v,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_figures_parse_and_cover_fig13() {
+        let paper = Paper::load().unwrap();
+        for trouble in TroubleKind::ALL {
+            assert!(paper.fig13(trouble).is_some(), "{trouble}");
+        }
+        assert!(paper.fig13(TroubleKind::St1).unwrap().function.is_none());
+    }
+
+    #[test]
+    fn both_web_servers_use_the_web_figure() {
+        let paper = Paper::load().unwrap();
+        let exam = |name| paper.parameters(name).map(|p| p.characteristics.t_se);
+        assert_eq!(exam("web2"), Some(1.59));
+        assert_eq!(exam("ftp"), Some(0.06));
+        assert_eq!(exam("dns"), None);
+    }
+}
