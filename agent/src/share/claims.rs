@@ -1,0 +1,215 @@
+//! Claims: who may act for a function in an epoch (safety rule 1).
+//!
+//! `claims/<function>/<epoch>.claim` is created once, by `link` from a complete, synced temporary
+//! file, and never changed. `link` either makes the name or fails because it is there, on the file
+//! server, in one step. NFS may send a `link` twice and report the second as "exists", so who was
+//! first is not what `link` said but whose nonce is read back.
+//!
+//! `claims/<function>/<epoch>.state` is how far the holder got; only the holder replaces it.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::files::{list_directory, nonce, read_limited, sync_directory, write_temporary};
+use super::pool::Ticket;
+use super::sealed::{seal, unseal};
+use super::{Share, ShareError};
+
+/// The content of a claim file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The function: the name of the server whose function it is.
+    pub function: String,
+    /// The epoch claimed.
+    pub epoch: u64,
+    /// The server that claims.
+    pub owner: String,
+    /// Tells this claim from every other, also of the same owner.
+    pub nonce: String,
+    /// When it was made, UTC; for people, never compared.
+    pub made: String,
+}
+
+impl Claim {
+    /// A claim that is not yet on the share. Keep it: trying the same claim again after a deadline
+    /// finds out whether the first try succeeded.
+    ///
+    /// # Errors
+    /// When the kernel gives no random bytes.
+    pub fn new(function: &str, epoch: u64, owner: &str) -> Result<Self, ShareError> {
+        let nonce = nonce().map_err(|source| ShareError::Io {
+            doing: "make a nonce for",
+            path: format!("claims/{function}/{epoch}.claim").into(),
+            source,
+        })?;
+        let made = jiff::Timestamp::now().to_string();
+        Ok(Self {
+            function: function.to_owned(),
+            epoch,
+            owner: owner.to_owned(),
+            nonce,
+            made,
+        })
+    }
+
+    fn name(&self) -> String {
+        format!("claims/{}/{}.claim", self.function, self.epoch)
+    }
+}
+
+/// What came of an attempt to claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClaimOutcome {
+    /// The epoch is ours.
+    Claimed,
+    /// Another claim was first.
+    HeldBy(Claim),
+}
+
+/// One epoch found on the share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimSeen {
+    /// The epoch; it is taken even when the claim cannot be read.
+    pub epoch: u64,
+    /// The claim, unless the file is damaged.
+    pub claim: Option<Claim>,
+    /// What the holder last wrote, if anything whole.
+    pub state: Option<String>,
+}
+
+impl Share {
+    /// Tries to become the holder of `claim.epoch`.
+    ///
+    /// # Errors
+    /// After [`ShareError::Deadline`] the claim may or may not have been made: call again with the
+    /// same `claim`, which is safe any number of times.
+    pub async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, ShareError> {
+        let mine = claim.clone();
+        let text = to_text(claim)?;
+        let op = move |ticket: &Ticket, path: &Path| {
+            if let Some(directory) = path.parent() {
+                create_one_directory(directory)?;
+            }
+            let temporary = write_temporary(path, text.as_bytes())?;
+            let linked = ticket
+                .wanted()
+                .and_then(|()| fs::hard_link(&temporary, path));
+            let _ = fs::remove_file(&temporary);
+            match linked {
+                Ok(()) => sync_directory(path)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+            parse(&read_limited(path)?)
+        };
+        let path = self.path(&claim.name())?;
+        let found = self
+            .inner
+            .pool
+            .run_write("claim", path, self.deadline, op)
+            .await?;
+        let won = found.nonce == mine.nonce && found.owner == mine.owner;
+        Ok(if won {
+            ClaimOutcome::Claimed
+        } else {
+            ClaimOutcome::HeldBy(found)
+        })
+    }
+
+    /// All epochs of `function` that are taken, oldest first; none when nothing was ever claimed.
+    ///
+    /// # Errors
+    /// As every operation. A damaged claim is no error: its epoch is taken, its holder not known.
+    pub async fn claims(&self, function: &str) -> Result<Vec<ClaimSeen>, ShareError> {
+        let path = self.path(&format!("claims/{function}"))?;
+        self.run("list claims in", path, |_, path| list_claims(path))
+            .await
+    }
+
+    /// The newest epoch of `function` that is taken.
+    ///
+    /// # Errors
+    /// As every operation.
+    pub async fn newest_claim(&self, function: &str) -> Result<Option<ClaimSeen>, ShareError> {
+        Ok(self.claims(function).await?.pop())
+    }
+
+    /// Replaces the state of a claim that we hold.
+    ///
+    /// # Errors
+    /// [`ShareError::NotHolder`] when the claim on the share is another one.
+    pub async fn replace_state(&self, claim: &Claim, state: &str) -> Result<(), ShareError> {
+        let found = self
+            .run("read", self.path(&claim.name())?, |_, p| {
+                parse(&read_limited(p)?)
+            })
+            .await?;
+        if found.nonce != claim.nonce {
+            return Err(ShareError::NotHolder {
+                function: claim.function.clone(),
+                epoch: claim.epoch,
+                holder: found.owner,
+            });
+        }
+        let name = format!("claims/{}/{}.state", claim.function, claim.epoch);
+        self.replace_bytes(&name, seal(state).into_bytes()).await
+    }
+}
+
+fn to_text(claim: &Claim) -> Result<String, ShareError> {
+    let json = serde_json::to_string(claim).map_err(|e| ShareError::Io {
+        doing: "encode",
+        path: claim.name().into(),
+        source: e.into(),
+    })?;
+    Ok(seal(&json))
+}
+
+fn parse(bytes: &[u8]) -> io::Result<Claim> {
+    let damaged = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+    let text =
+        unseal(bytes).map_err(|damage| damaged(format!("the claim is damaged: {damage}")))?;
+    serde_json::from_str(text).map_err(|e| damaged(format!("the claim is damaged: {e}")))
+}
+
+/// Makes `claims/<function>`, but not `claims` itself: it comes with the share.
+fn create_one_directory(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+fn list_claims(directory: &Path) -> io::Result<Vec<ClaimSeen>> {
+    let names = match list_directory(directory) {
+        // No directory of this function in a `claims` that exists: nothing was ever claimed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = directory.parent().unwrap_or(directory);
+            fs::metadata(parent)?;
+            return Ok(Vec::new());
+        }
+        names => names?,
+    };
+    let mut found = Vec::new();
+    for epoch in names
+        .iter()
+        .filter_map(|n| n.strip_suffix(".claim")?.parse::<u64>().ok())
+    {
+        let claim = read_limited(&directory.join(format!("{epoch}.claim")))?;
+        let state = match read_limited(&directory.join(format!("{epoch}.state"))) {
+            Ok(bytes) => unseal(&bytes).ok().map(str::to_owned),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        found.push(ClaimSeen {
+            epoch,
+            claim: parse(&claim).ok(),
+            state,
+        });
+    }
+    found.sort_unstable_by_key(|seen| seen.epoch);
+    Ok(found)
+}

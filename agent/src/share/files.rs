@@ -1,0 +1,210 @@
+//! Whole files: read, replace, list, copy to the local disk.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+use super::pool::Ticket;
+use super::sealed::{Damage, seal, unseal};
+use super::{READ_LIMIT_BYTES, Share, ShareError};
+
+/// Whether the text is what is on the share now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Freshness {
+    /// Read from the share just now, and whole.
+    Current,
+    /// The file on the share is damaged; this is the last good text.
+    Previous(Damage),
+}
+
+/// The text of a management file, without its trailer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// The lines of the file.
+    pub text: String,
+    /// Whether they are what is on the share now.
+    pub freshness: Freshness,
+}
+
+impl Share {
+    /// All bytes of `name`, at most [`READ_LIMIT_BYTES`].
+    ///
+    /// # Errors
+    /// As every operation: deadline, or what the file system said.
+    pub async fn read(&self, name: &str) -> Result<Vec<u8>, ShareError> {
+        self.run("read", self.path(name)?, |_, path| read_limited(path))
+            .await
+    }
+
+    /// The text of the management file `name`, its trailer checked.
+    ///
+    /// A damaged file is read once more; if it still is damaged, the last good text is returned,
+    /// marked [`Freshness::Previous`].
+    ///
+    /// # Errors
+    /// [`ShareError::Damaged`] when there is no earlier good text, and the usual ones.
+    pub async fn read_checked(&self, name: &str) -> Result<Checked, ShareError> {
+        let mut damage = Damage::NoTrailer;
+        for _ in 0..2 {
+            let bytes = self.read(name).await?;
+            match unseal(&bytes) {
+                Ok(text) => {
+                    self.remember(name, text);
+                    return Ok(Checked {
+                        text: text.to_owned(),
+                        freshness: Freshness::Current,
+                    });
+                }
+                Err(found) => damage = found,
+            }
+        }
+        match self.last_good(name) {
+            Some(text) => {
+                tracing::warn!(
+                    "{name} on the share is damaged ({damage}); the last good copy stays in use"
+                );
+                Ok(Checked {
+                    text,
+                    freshness: Freshness::Previous(damage),
+                })
+            }
+            None => Err(ShareError::Damaged {
+                path: self.path(name)?,
+                damage,
+            }),
+        }
+    }
+
+    /// Replaces the management file `name` by `text` and a trailer, whole or not at all.
+    ///
+    /// # Errors
+    /// After [`ShareError::Deadline`] either the old or the new text is there.
+    pub async fn replace(&self, name: &str, text: &str) -> Result<(), ShareError> {
+        self.replace_bytes(name, seal(text).into_bytes()).await?;
+        self.remember(name, text);
+        Ok(())
+    }
+
+    /// Replaces `name` by `bytes` as they are (no trailer), whole or not at all.
+    ///
+    /// # Errors
+    /// After [`ShareError::Deadline`] either the old or the new bytes are there.
+    pub async fn replace_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<(), ShareError> {
+        let op = move |ticket: &Ticket, path: &Path| {
+            let temporary = write_temporary(path, &bytes)?;
+            let placed = ticket.wanted().and_then(|()| fs::rename(&temporary, path));
+            if placed.is_err() {
+                let _ = fs::remove_file(&temporary);
+            }
+            placed?;
+            sync_directory(path)
+        };
+        self.inner
+            .pool
+            .run_write("replace", self.path(name)?, self.deadline, op)
+            .await
+    }
+
+    /// Names in the directory `name`, sorted; temporary files are left out. `.` is the root.
+    ///
+    /// # Errors
+    /// As every operation.
+    pub async fn list(&self, name: &str) -> Result<Vec<String>, ShareError> {
+        let directory = if name == "." {
+            self.root().to_owned()
+        } else {
+            self.path(name)?
+        };
+        self.run("list", directory, |_, path| list_directory(path))
+            .await
+    }
+
+    /// Copies `name` to the local file `to`, whole or not at all, and returns its length in bytes.
+    ///
+    /// # Errors
+    /// As every operation; give large files more time with [`Share::within`].
+    pub async fn copy_out(&self, name: &str, to: &Path) -> Result<u64, ShareError> {
+        let to = to.to_owned();
+        let op = move |ticket: &Ticket, from: &Path| {
+            let temporary = temporary_beside(&to)?;
+            let copied = copy_synced(from, &temporary)
+                .and_then(|length| ticket.wanted().map(|()| length))
+                .and_then(|length| fs::rename(&temporary, &to).map(|()| length));
+            if copied.is_err() {
+                let _ = fs::remove_file(&temporary);
+            }
+            copied
+        };
+        self.run("copy", self.path(name)?, op).await
+    }
+}
+
+pub(super) fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(READ_LIMIT_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > READ_LIMIT_BYTES {
+        let text = format!("larger than {READ_LIMIT_BYTES} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(bytes)
+}
+
+pub(super) fn list_directory(path: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// A name in the directory of `path` that nobody else uses and that [`Share::list`] hides.
+pub(super) fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Ok(path.with_file_name(format!(".{name}.{}", nonce()?)))
+}
+
+/// Sixteen random hexadecimal digits.
+pub(super) fn nonce() -> io::Result<String> {
+    let mut bytes = [0; 8];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| io::Error::other("the kernel gave no random bytes"))?;
+    Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
+}
+
+/// Writes and syncs a temporary file beside `path`; on error nothing is left behind.
+pub(super) fn write_temporary(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+    let temporary = temporary_beside(path)?;
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    if let Err(error) = written {
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    Ok(temporary)
+}
+
+/// Makes a rename or a link in the directory of `path` last.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(directory) => File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn copy_synced(from: &Path, to: &Path) -> io::Result<u64> {
+    let length = fs::copy(from, to)?;
+    File::open(to)?.sync_all()?;
+    Ok(length)
+}
