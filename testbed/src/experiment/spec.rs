@@ -3,6 +3,7 @@
 //! One TOML file an experiment. The file is checked whole before anything is started, and an
 //! error names the file, the line and what was expected there.
 
+use ringward::cluster::Profile;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -70,25 +71,6 @@ impl Moment {
         (0.0..=3600.0)
             .contains(&seconds)
             .then(|| Self::After(Duration::from_secs_f64(seconds)))
-    }
-}
-
-/// Which set of timings the servers run with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Profile {
-    /// Table 3 of the paper.
-    Paper,
-    /// Short intervals, for quick rounds.
-    Fast,
-}
-
-impl fmt::Display for Profile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Paper => "paper",
-            Self::Fast => "fast",
-        })
     }
 }
 

@@ -70,7 +70,12 @@ impl<R: Read> Capture<R> {
         if link & 0xffff != ETHERNET {
             return Err(PcapError::Link(link));
         }
-        Ok(Self { from, big_endian, nanoseconds, index: 0 })
+        Ok(Self {
+            from,
+            big_endian,
+            nanoseconds,
+            index: 0,
+        })
     }
 
     /// The next frame; `None` at the end. A frame cut short by the end of the file is the end:
@@ -84,11 +89,17 @@ impl<R: Read> Capture<R> {
             return Ok(None);
         }
         let word = |at: usize| {
-            number([header[at], header[at + 1], header[at + 2], header[at + 3]], self.big_endian)
+            number(
+                [header[at], header[at + 1], header[at + 2], header[at + 3]],
+                self.big_endian,
+            )
         };
         let length = word(8);
         if length > FRAME_MAX {
-            return Err(PcapError::Length { index: self.index, length });
+            return Err(PcapError::Length {
+                index: self.index,
+                length,
+            });
         }
         let mut bytes = vec![0; length as usize];
         if !fill(&mut self.from, &mut bytes)? {
@@ -100,12 +111,19 @@ impl<R: Read> Capture<R> {
         } else {
             Duration::from_micros(u64::from(word(4)))
         };
-        Ok(Some(Frame { at: Duration::from_secs(u64::from(word(0))) + fraction, bytes }))
+        Ok(Some(Frame {
+            at: Duration::from_secs(u64::from(word(0))) + fraction,
+            bytes,
+        }))
     }
 }
 
 fn number(bytes: [u8; 4], big_endian: bool) -> u32 {
-    if big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+    if big_endian {
+        u32::from_be_bytes(bytes)
+    } else {
+        u32::from_le_bytes(bytes)
+    }
 }
 
 /// Fills `into`; false at the end of the file.
@@ -157,8 +175,18 @@ pub(crate) mod tests {
             file.extend(word.to_be_bytes());
         }
         file.push(0xff);
-        let frame = Capture::new(&file[..]).unwrap().next_frame().unwrap().unwrap();
-        assert_eq!(frame, Frame { at: Duration::new(7, 9), bytes: vec![0xff] });
+        let frame = Capture::new(&file[..])
+            .unwrap()
+            .next_frame()
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            frame,
+            Frame {
+                at: Duration::new(7, 9),
+                bytes: vec![0xff]
+            }
+        );
     }
 
     #[test]
@@ -167,7 +195,10 @@ pub(crate) mod tests {
         assert!(matches!(Capture::new(&text[..]), Err(PcapError::Magic(_))));
         let mut damaged = capture(&[(Duration::ZERO, vec![0; 4])]);
         damaged[24 + 8..24 + 12].fill(0xff);
-        let error = Capture::new(&damaged[..]).unwrap().next_frame().unwrap_err();
+        let error = Capture::new(&damaged[..])
+            .unwrap()
+            .next_frame()
+            .unwrap_err();
         assert!(matches!(error, PcapError::Length { index: 0, .. }));
     }
 }
