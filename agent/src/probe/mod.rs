@@ -1,1 +1,76 @@
 //! Examinations: one file a protocol.
+//!
+//! An examination speaks the service's own protocol as a client would, up to the point where a
+//! client would be content, and leaves nothing behind. It has one deadline for the whole exchange
+//! and a limit on everything it reads. What it finds is a delay or a typed [`ProbeError`].
+//!
+//! The paper examines by `ping` and by Expect scripts (section 3.1); T_nd and T_sw are the
+//! deadlines, T_se is the delay of a healthy service.
+
+mod access;
+mod dialogue;
+mod error;
+mod ftp;
+mod http;
+mod imap;
+mod ping;
+mod proxy;
+#[cfg(test)]
+mod script;
+mod smtp;
+mod ssh;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use access::{Schedule, log_accesses};
+pub use error::ProbeError;
+pub use ping::ping;
+
+use crate::cluster::{ProbeAccounts, Service};
+use dialogue::Deadline;
+
+/// What an examination needs to be let in.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    /// The accounts of the cluster's settings.
+    pub settings: ProbeAccounts,
+    /// The private key of SSH, readable by the examiner only.
+    pub ssh_key: PathBuf,
+}
+
+/// Examines one service of a machine. Returns how long the examination took (T_se).
+///
+/// # Errors
+/// Which step failed, what was expected and what came. See [`ProbeError::is_examiners_own`]
+/// before blaming the machine.
+pub async fn service(
+    service: Service,
+    addr: Ipv4Addr,
+    accounts: &Accounts,
+    within: Duration,
+) -> Result<Duration, ProbeError> {
+    let started = Instant::now();
+    let addr = SocketAddr::from((addr, service.port()));
+    examine(service, addr, accounts, Deadline::new(within)).await?;
+    Ok(started.elapsed())
+}
+
+async fn examine(
+    service: Service,
+    addr: SocketAddr,
+    accounts: &Accounts,
+    deadline: Deadline,
+) -> Result<(), ProbeError> {
+    match service {
+        Service::Smtp => smtp::examine(addr, accounts, deadline).await,
+        Service::Imap => imap::examine(addr, accounts, deadline).await,
+        Service::Ssh => ssh::examine(addr, accounts, deadline).await,
+        Service::Ftp => ftp::examine(addr, accounts, deadline).await,
+        Service::Http => http::examine(addr, deadline).await,
+        Service::Proxy => proxy::examine(addr, accounts, deadline).await,
+    }
+}
