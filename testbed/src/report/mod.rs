@@ -1,6 +1,11 @@
 //! What a run showed: the paper's model, the figures read off the logs, tables and pictures.
 
+pub mod access;
 pub mod analytical;
+pub mod calibration;
+pub mod clock;
+pub mod figures;
 pub mod owners;
 pub mod paper;
 pub mod pcap;
+pub mod table;

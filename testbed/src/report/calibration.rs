@@ -1,0 +1,184 @@
+//! What our machines are like: the figures that the paper's Table 3 gives for its own.
+//!
+//! They are measured once, when a lab is prepared, with the managers at rest, and kept beside the
+//! saved lab as `calibration.json`. The analytical column of every report stands on them, so they
+//! must not come from the run that it is compared with.
+
+use super::analytical::Characteristics;
+use ringward::cluster::Activation;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Version of the file's layout.
+const SCHEMA: u32 = 1;
+
+/// `calibration.json`; all times in seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Layout of the file.
+    pub schema: u32,
+    /// By server.
+    pub servers: BTreeMap<String, ServerTimes>,
+}
+
+/// Times of one server; `None` where it was not measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerTimes {
+    /// T_ts: power on until its service answers.
+    pub start: Option<f64>,
+    /// T_tr: restart command until its service answers again.
+    pub restart: Option<f64>,
+    /// T_se: one examination of its service, when healthy.
+    pub service_exam: Option<f64>,
+    /// T_v of its backup VM when loaded and paused on the host.
+    pub activation_standby: Option<f64>,
+    /// T_v of its backup VM when restored from the share.
+    pub activation_restore: Option<f64>,
+}
+
+/// Why a calibration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CalibrationError {
+    /// The system refused.
+    #[error("reading or writing {path}")]
+    Io {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not what this version writes.
+    #[error("{path} is no calibration of schema {SCHEMA}; run with --fresh to measure again")]
+    Content {
+        /// The file.
+        path: String,
+        /// What is wrong, if it is not the schema's number.
+        source: Option<serde_json::Error>,
+    },
+}
+
+impl Default for Calibration {
+    fn default() -> Self {
+        Self {
+            schema: SCHEMA,
+            servers: BTreeMap::new(),
+        }
+    }
+}
+
+impl Calibration {
+    /// T_v of the server's backup VM, activated this way.
+    #[must_use]
+    pub fn activation(&self, server: &str, way: Activation) -> Option<f64> {
+        let times = self.servers.get(server)?;
+        match way {
+            Activation::Standby => times.activation_standby,
+            Activation::Restore => times.activation_restore,
+        }
+    }
+
+    /// What the equations need about `server`, when all of it is known.
+    #[must_use]
+    pub fn characteristics(&self, server: &str, way: Activation) -> Option<Characteristics> {
+        let times = self.servers.get(server)?;
+        Some(Characteristics {
+            t_ts: times.start?,
+            t_tr: times.restart?,
+            t_se: times.service_exam?,
+            t_v: self.activation(server, way)?,
+        })
+    }
+
+    /// Reads `path`.
+    ///
+    /// # Errors
+    /// When it cannot be read or has another layout.
+    pub fn read(path: &Path) -> Result<Self, CalibrationError> {
+        let name = || path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|source| CalibrationError::Io {
+            path: name(),
+            source,
+        })?;
+        let read: Self =
+            serde_json::from_str(&text).map_err(|source| CalibrationError::Content {
+                path: name(),
+                source: Some(source),
+            })?;
+        match read.schema {
+            SCHEMA => Ok(read),
+            _ => Err(CalibrationError::Content {
+                path: name(),
+                source: None,
+            }),
+        }
+    }
+
+    /// Writes `path`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), CalibrationError> {
+        let name = || path.display().to_string();
+        let text =
+            serde_json::to_string_pretty(self).map_err(|source| CalibrationError::Content {
+                path: name(),
+                source: Some(source),
+            })?;
+        std::fs::write(path, text + "\n").map_err(|source| CalibrationError::Io {
+            path: name(),
+            source,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A lab whose FTP server was measured whole.
+    pub(crate) fn calibration() -> Calibration {
+        let times = ServerTimes {
+            start: Some(21.4),
+            restart: Some(25.1),
+            service_exam: Some(0.12),
+            activation_standby: Some(0.84),
+            activation_restore: Some(4.4),
+        };
+        Calibration {
+            servers: [("ftp".to_owned(), times)].into(),
+            ..Calibration::default()
+        }
+    }
+
+    #[test]
+    fn it_comes_back_as_written_and_other_files_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("calibration.json");
+        calibration().write(&path).unwrap();
+        assert_eq!(Calibration::read(&path).unwrap(), calibration());
+        std::fs::write(&path, r#"{"schema": 0, "servers": {}}"#).unwrap();
+        assert!(
+            Calibration::read(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("--fresh")
+        );
+        assert!(Calibration::read(&dir.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn the_equations_get_all_or_nothing() {
+        let mut calibration = calibration();
+        let t_v = |c: &Calibration, way| c.characteristics("ftp", way).map(|c| c.t_v);
+        assert_eq!(t_v(&calibration, Activation::Standby), Some(0.84));
+        calibration.servers.get_mut("ftp").unwrap().restart = None;
+        assert_eq!(t_v(&calibration, Activation::Restore), None);
+        assert_eq!(
+            calibration.characteristics("mail", Activation::Standby),
+            None
+        );
+    }
+}

@@ -1,0 +1,253 @@
+//! The rows of a report: each figure of the paper beside ours.
+//!
+//! Four columns for every time: what the paper measured, what its equation gives there, what the
+//! same equation gives with our machines and settings, and what was read off our logs. Repeats
+//! give a median with its spread.
+
+use super::analytical::{self, Parameters, Recovery, Span};
+use super::calibration::Calibration;
+use super::paper::{Figure, Paper};
+use crate::experiment::spec::{Experiment, Measure, TroubleKind};
+use ringward::cluster::Activation;
+use serde::{Deserialize, Serialize};
+
+/// What was read off the logs of one run about one target, in seconds. `None`: the logs do not
+/// show it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// VIP set on the backup VM, since the trouble was detected.
+    pub function: Option<f64>,
+    /// Target server recovered, since the trouble was detected.
+    pub target: Option<f64>,
+    /// First failed access to the next good one, at the experiment's own interval.
+    pub disconnection: Option<f64>,
+    /// The same for a client that looks once a second, as the paper's did.
+    pub disconnection_1s: Option<f64>,
+    /// Activation of the backup VM, T_v, as its starter logged it.
+    pub activation: Option<f64>,
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// The server it is about.
+    pub target: String,
+    /// What the time is.
+    pub label: String,
+    /// The paper's measurement.
+    pub paper_measured: Option<f64>,
+    /// The paper's equation with the paper's Table 3.
+    pub paper_analytical: Option<Span>,
+    /// The paper's equation with our machines and settings.
+    pub our_analytical: Option<Span>,
+    /// Our measurements, one a run.
+    pub our_measured: Vec<f64>,
+}
+
+impl Row {
+    /// The middle one of our measurements (of an even number, the mean of the middle two).
+    #[must_use]
+    pub fn median(&self) -> Option<f64> {
+        let mut sorted = self.our_measured.clone();
+        sorted.sort_by(f64::total_cmp);
+        let upper = *sorted.get(sorted.len() / 2)?;
+        let lower = sorted[(sorted.len() - 1) / 2];
+        Some((lower + upper) / 2.0)
+    }
+
+    /// Smallest and largest of several measurements.
+    #[must_use]
+    pub fn spread(&self) -> Option<(f64, f64)> {
+        let several = self.our_measured.len() > 1;
+        let low = self.our_measured.iter().copied().reduce(f64::min)?;
+        let high = self.our_measured.iter().copied().reduce(f64::max)?;
+        several.then_some((low, high))
+    }
+
+    /// Our median less our analytical value.
+    #[must_use]
+    pub fn difference(&self) -> Option<f64> {
+        Some(self.median()? - self.our_analytical?.value)
+    }
+}
+
+/// A value without a range.
+fn exactly(value: f64) -> Span {
+    Span {
+        value,
+        plus_minus: 0.0,
+    }
+}
+
+/// All rows of an experiment, target by target. `runs` holds, for every run, what was measured on
+/// the targets in the experiment's order.
+#[must_use]
+pub fn rows(
+    experiment: &Experiment,
+    paper: &Paper,
+    settings: analytical::Settings,
+    calibration: &Calibration,
+    activation: Activation,
+    runs: &[Vec<Measured>],
+) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (index, target) in experiment.targets.iter().enumerate() {
+        let measured: Vec<Measured> = runs
+            .iter()
+            .filter_map(|run| run.get(index).copied())
+            .collect();
+        let ours = calibration
+            .characteristics(target, activation)
+            .map(|characteristics| Parameters {
+                settings,
+                characteristics,
+            });
+        rows.extend(rows_of(experiment, paper, target, ours, &measured));
+        if experiment.wants(Measure::Activation) {
+            rows.extend(activation_rows(
+                paper,
+                target,
+                calibration,
+                activation,
+                &measured,
+            ));
+        }
+    }
+    rows
+}
+
+/// The rows that Fig. 13 has for one target.
+fn rows_of(
+    experiment: &Experiment,
+    paper: &Paper,
+    target: &str,
+    ours: Option<Parameters>,
+    measured: &[Measured],
+) -> Vec<Row> {
+    let trouble = experiment.trouble;
+    // Fig. 13 was measured on the FTP server alone; the equations hold for every server.
+    let alone = experiment.targets.len() == 1 && target == "ftp";
+    let figures = paper.fig13(trouble).filter(|_| alone);
+    let theirs = paper
+        .parameters(target)
+        .map(|p| analytical::recovery(trouble, &p));
+    let ours = ours.map(|p| analytical::recovery(trouble, &p));
+
+    let row = |measure: Measure,
+               label: &str,
+               figure: Option<Figure>,
+               span: fn(&Recovery) -> Option<Span>,
+               read: fn(&Measured) -> Option<f64>| {
+        experiment.wants(measure).then(|| Row {
+            target: target.to_owned(),
+            label: label.to_owned(),
+            paper_measured: figure.map(|f| f.measured),
+            paper_analytical: theirs.as_ref().and_then(span),
+            our_analytical: ours.as_ref().and_then(span),
+            our_measured: measured.iter().filter_map(read).collect(),
+        })
+    };
+    let disconnection = figures.map(|f| f.disconnection);
+    let every = format!(
+        "access disconnection, every {} ms",
+        experiment.poll.as_millis()
+    );
+    [
+        row(
+            Measure::Function,
+            &format!("function recovery {}", symbol(trouble, 'f')),
+            figures.and_then(|f| f.function),
+            |r| r.function.map(exactly),
+            |m| m.function,
+        ),
+        row(
+            Measure::Target,
+            &format!("target recovery {}", symbol(trouble, 't')),
+            figures.map(|f| f.target),
+            |r| Some(exactly(r.target)),
+            |m| m.target,
+        ),
+        row(
+            Measure::Disconnection,
+            &format!("access disconnection {}, every 1 s", symbol(trouble, 'c')),
+            disconnection,
+            |r| Some(r.disconnection),
+            |m| m.disconnection_1s,
+        ),
+        row(
+            Measure::Disconnection,
+            &every,
+            None,
+            |r| Some(r.disconnection),
+            |m| m.disconnection,
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The paper's symbol, such as `T_n2f`.
+fn symbol(trouble: TroubleKind, what: char) -> String {
+    let name = match trouble {
+        TroubleKind::St1 => "s1",
+        TroubleKind::St2 => "s2",
+        TroubleKind::Nt1 => "n1",
+        TroubleKind::Nt2 => "n2",
+    };
+    format!("T_{name}{what}")
+}
+
+/// T_v in both ways of activating, the one in force first, beside the T_v that the equations were
+/// given. The other way is known from the calibration only.
+fn activation_rows(
+    paper: &Paper,
+    target: &str,
+    calibration: &Calibration,
+    activation: Activation,
+    measured: &[Measured],
+) -> Vec<Row> {
+    let other = match activation {
+        Activation::Standby => Activation::Restore,
+        Activation::Restore => Activation::Standby,
+    };
+    let row = |way: Activation, calibrated: Option<f64>, our_measured: Vec<f64>| Row {
+        target: target.to_owned(),
+        label: match way {
+            Activation::Standby => "activation T_v, loaded and paused".to_owned(),
+            Activation::Restore => "activation T_v, restored from the share".to_owned(),
+        },
+        paper_measured: Some(paper.table3.t_v),
+        paper_analytical: None,
+        our_analytical: calibrated.map(exactly),
+        our_measured,
+    };
+    let in_run = measured.iter().filter_map(|m| m.activation).collect();
+    let calibrated = |way| calibration.activation(target, way);
+    vec![
+        row(activation, calibrated(activation), in_run),
+        row(other, None, calibrated(other).into_iter().collect()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_spreads() {
+        let row = |our_measured: Vec<f64>| Row {
+            target: "ftp".to_owned(),
+            label: "x".to_owned(),
+            paper_measured: None,
+            paper_analytical: None,
+            our_analytical: Some(exactly(2.0)),
+            our_measured,
+        };
+        assert_eq!(row(vec![]).median(), None);
+        assert_eq!(row(vec![3.0]).spread(), None);
+        assert_eq!(row(vec![3.0, 1.0, 9.0]).difference(), Some(1.0));
+        assert_eq!(row(vec![3.0, 1.0, 9.0]).spread(), Some((1.0, 9.0)));
+        assert_eq!(row(vec![4.0, 1.0]).median(), Some(2.5));
+    }
+}

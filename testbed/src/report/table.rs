@@ -1,0 +1,174 @@
+//! The table that the operator sees at the end of an experiment.
+
+use super::analytical::Span;
+use super::figures::Row;
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
+use comfy_table::{TableComponent, presets};
+
+/// How far our measurement may lie from our analytical value, in seconds, before the table marks
+/// it; the paper's own differences reach 1.4 s (Fig. 13, T_s2t).
+pub const TOLERANCE: f64 = 1.5;
+
+/// Whether the table may use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Plain text, for files and pipes.
+    Plain,
+    /// With colours, for a terminal.
+    Colour,
+}
+
+/// Draws the rows under `title`; `notes` follow below, one a line.
+#[must_use]
+pub fn draw(title: &str, rows: &[Row], notes: &[String], style: Style) -> String {
+    let several = rows.iter().any(|row| row.target != rows[0].target);
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.remove_style(TableComponent::HorizontalLines);
+    table.remove_style(TableComponent::MiddleIntersections);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    if style == Style::Colour {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    let heads = [
+        "",
+        "paper\nmeasured",
+        "paper\nanalytical",
+        "ours\nanalytical",
+        "ours\nmeasured",
+        "diff.",
+    ];
+    table.set_header(heads.map(|head| Cell::new(head).add_attribute(Attribute::Bold)));
+    for row in rows {
+        let label = if several {
+            format!("{}: {}", row.target, row.label)
+        } else {
+            row.label.clone()
+        };
+        table.add_row([
+            Cell::new(label),
+            Cell::new(row.paper_measured.map_or_else(dash, seconds)),
+            Cell::new(row.paper_analytical.map_or_else(dash, span)),
+            Cell::new(row.our_analytical.map_or_else(dash, span)),
+            Cell::new(measured(row)).add_attribute(Attribute::Bold),
+            difference(row),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let mut text = format!("{title}, times in seconds\n");
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    for note in notes {
+        text.push_str(note);
+        text.push('\n');
+    }
+    text
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+fn seconds(value: f64) -> String {
+    format!("{value:.2}")
+}
+
+fn span(span: Span) -> String {
+    if span.plus_minus > 0.0 {
+        format!("{:.2} ± {:.2}", span.value, span.plus_minus)
+    } else {
+        seconds(span.value)
+    }
+}
+
+/// The median, with the spread of several runs.
+fn measured(row: &Row) -> String {
+    match (row.median(), row.spread()) {
+        (Some(median), Some((low, high))) => format!("{median:.2} ({low:.2}-{high:.2})"),
+        (Some(median), None) => seconds(median),
+        (None, _) => dash(),
+    }
+}
+
+/// Green where the measurement is within what the equation allows, else red.
+fn difference(row: &Row) -> Cell {
+    let (Some(difference), Some(span)) = (row.difference(), row.our_analytical) else {
+        return Cell::new("-");
+    };
+    let good = difference.abs() <= span.plus_minus + TOLERANCE;
+    let mark = if good { "" } else { " !" };
+    let colour = if good { Color::Green } else { Color::Red };
+    Cell::new(format!("{difference:+.2}{mark}")).fg(colour)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::catalogue;
+    use crate::report::analytical::Settings;
+    use crate::report::calibration::tests::calibration;
+    use crate::report::figures::{Measured, rows};
+    use crate::report::paper::Paper;
+    use ringward::cluster::Activation;
+
+    const SETTINGS: Settings = Settings {
+        t_im: 10.0,
+        t_nd: 2.0,
+        t_sw: 3.0,
+        t_rc: 37.65,
+    };
+
+    fn table(name: &str, runs: &[Vec<Measured>]) -> String {
+        let experiment = catalogue::find(name, &["ftp"]).unwrap();
+        let paper = Paper::load().unwrap();
+        let way = Activation::Standby;
+        let rows = rows(&experiment, &paper, SETTINGS, &calibration(), way, runs);
+        draw(
+            &experiment.title,
+            &rows,
+            &["T_se 0.12".to_owned()],
+            Style::Plain,
+        )
+    }
+
+    #[test]
+    fn one_run_of_nt2() {
+        let measured = Measured {
+            function: Some(3.11),
+            target: Some(63.9),
+            disconnection: Some(9.72),
+            disconnection_1s: Some(10.05),
+            activation: Some(0.91),
+        };
+        insta::assert_snapshot!(table("nt2", &[vec![measured]]));
+    }
+
+    #[test]
+    fn three_runs_of_st1_one_without_a_figure() {
+        let run = |target, disconnection| {
+            vec![Measured {
+                target,
+                disconnection,
+                disconnection_1s: disconnection,
+                ..Measured::default()
+            }]
+        };
+        let runs = [
+            run(Some(0.4), Some(5.2)),
+            run(Some(2.9), Some(5.6)),
+            run(Some(1.9), None),
+        ];
+        insta::assert_snapshot!(table("st1", &runs));
+    }
+
+    #[test]
+    fn without_a_run_the_papers_columns_stand() {
+        insta::assert_snapshot!(table("nt2", &[]));
+    }
+}
