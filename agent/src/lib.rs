@@ -4,10 +4,12 @@
 //! probe, share, peer (effects). `cluster` and `manage` are pure: no clock, no random, no I/O.
 
 pub mod cluster;
+pub mod keys;
 pub mod manage;
 pub mod observe;
 pub mod peer;
 pub mod probe;
+pub mod release;
 pub mod share;
 
 #[cfg(feature = "host")]

@@ -13,6 +13,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::{Epoch, ServerName};
+
 use super::files::{list_directory, nonce, read_limited, sync_directory, write_temporary};
 use super::pool::Ticket;
 use super::sealed::{seal, unseal};
@@ -22,11 +24,11 @@ use super::{Share, ShareError};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// The function: the name of the server whose function it is.
-    pub function: String,
+    pub function: ServerName,
     /// The epoch claimed.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// The server that claims.
-    pub owner: String,
+    pub owner: ServerName,
     /// Tells this claim from every other, also of the same owner.
     pub nonce: String,
     /// When it was made, UTC; for people, never compared.
@@ -39,7 +41,11 @@ impl Claim {
     ///
     /// # Errors
     /// When the kernel gives no random bytes.
-    pub fn new(function: &str, epoch: u64, owner: &str) -> Result<Self, ShareError> {
+    pub fn new(
+        function: &ServerName,
+        epoch: Epoch,
+        owner: &ServerName,
+    ) -> Result<Self, ShareError> {
         let nonce = nonce().map_err(|source| ShareError::Io {
             doing: "make a nonce for",
             path: format!("claims/{function}/{epoch}.claim").into(),
@@ -47,9 +53,9 @@ impl Claim {
         })?;
         let made = jiff::Timestamp::now().to_string();
         Ok(Self {
-            function: function.to_owned(),
+            function: function.clone(),
             epoch,
-            owner: owner.to_owned(),
+            owner: owner.clone(),
             nonce,
             made,
         })
@@ -73,7 +79,7 @@ pub enum ClaimOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimSeen {
     /// The epoch; it is taken even when the claim cannot be read.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// The claim, unless the file is damaged.
     pub claim: Option<Claim>,
     /// What the holder last wrote, if anything whole.
@@ -123,7 +129,7 @@ impl Share {
     ///
     /// # Errors
     /// As every operation. A damaged claim is no error: its epoch is taken, its holder not known.
-    pub async fn claims(&self, function: &str) -> Result<Vec<ClaimSeen>, ShareError> {
+    pub async fn claims(&self, function: &ServerName) -> Result<Vec<ClaimSeen>, ShareError> {
         let path = self.path(&format!("claims/{function}"))?;
         self.run("list claims in", path, |_, path| list_claims(path))
             .await
@@ -133,7 +139,10 @@ impl Share {
     ///
     /// # Errors
     /// As every operation.
-    pub async fn newest_claim(&self, function: &str) -> Result<Option<ClaimSeen>, ShareError> {
+    pub async fn newest_claim(
+        &self,
+        function: &ServerName,
+    ) -> Result<Option<ClaimSeen>, ShareError> {
         Ok(self.claims(function).await?.pop())
     }
 
@@ -205,7 +214,7 @@ fn list_claims(directory: &Path) -> io::Result<Vec<ClaimSeen>> {
             Err(error) => return Err(error),
         };
         found.push(ClaimSeen {
-            epoch,
+            epoch: Epoch(epoch),
             claim: parse(&claim).ok(),
             state,
         });

@@ -38,6 +38,7 @@ pub use files::{Checked, Freshness};
 pub use journal::{JOURNAL_LIMIT_BYTES, Journal};
 pub use sealed::{Damage, seal, unseal};
 
+use crate::cluster::{Epoch, ServerName};
 use pool::{Pool, Ticket};
 
 /// Worker threads of one [`Share`]: enough that one stuck file does not stop the others.
@@ -100,11 +101,11 @@ pub enum ShareError {
     #[error("write state of {function} epoch {epoch}: the claim is held by {holder}")]
     NotHolder {
         /// The function claimed.
-        function: String,
+        function: ServerName,
         /// The epoch claimed.
-        epoch: u64,
+        epoch: Epoch,
         /// Who holds it.
-        holder: String,
+        holder: ServerName,
     },
 }
 

@@ -6,6 +6,10 @@ use super::*;
 const SHORT: Duration = Duration::from_millis(150);
 const LONG: Duration = Duration::from_secs(10);
 
+fn name(text: &str) -> ServerName {
+    text.parse().unwrap()
+}
+
 fn share() -> (tempfile::TempDir, Share) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("claims")).unwrap();
@@ -69,9 +73,9 @@ async fn names_cannot_leave_the_share() {
 async fn missing_share_is_said_and_not_made() {
     let directory = tempfile::tempdir().unwrap();
     let share = Share::open(directory.path().join("share"), LONG);
-    let claim = Claim::new("ftp", 1, "web1").unwrap();
+    let claim = Claim::new(&name("ftp"), Epoch(1), &name("web1")).unwrap();
     assert!(share.claim(&claim).await.unwrap_err().is_not_found());
-    assert!(share.claims("ftp").await.unwrap_err().is_not_found());
+    assert!(share.claims(&name("ftp")).await.unwrap_err().is_not_found());
     let error = share.replace("group", "").await.unwrap_err();
     assert!(
         error
@@ -94,10 +98,11 @@ fn of_many_concurrent_claims_exactly_one_wins() {
                 let share = Share::open(root, LONG);
                 let mut won = Vec::new();
                 for epoch in 1..=20 {
-                    let claim = Claim::new("ftp", epoch, &format!("s{n}")).unwrap();
+                    let claim =
+                        Claim::new(&name("ftp"), Epoch(epoch), &name(&format!("s{n}"))).unwrap();
                     match runtime.block_on(share.claim(&claim)).unwrap() {
                         ClaimOutcome::Claimed => won.push(epoch),
-                        ClaimOutcome::HeldBy(other) => assert_eq!(other.epoch, epoch),
+                        ClaimOutcome::HeldBy(other) => assert_eq!(other.epoch, Epoch(epoch)),
                     }
                 }
                 won
@@ -115,9 +120,9 @@ fn of_many_concurrent_claims_exactly_one_wins() {
 #[tokio::test]
 async fn claim_again_is_still_ours_and_states_belong_to_the_holder() {
     let (directory, share) = share();
-    assert_eq!(share.newest_claim("ftp").await.unwrap(), None);
-    let ours = Claim::new("ftp", 7, "web1").unwrap();
-    let theirs = Claim::new("ftp", 7, "web1").unwrap();
+    assert_eq!(share.newest_claim(&name("ftp")).await.unwrap(), None);
+    let ours = Claim::new(&name("ftp"), Epoch(7), &name("web1")).unwrap();
+    let theirs = Claim::new(&name("ftp"), Epoch(7), &name("web1")).unwrap();
     assert_eq!(share.claim(&ours).await.unwrap(), ClaimOutcome::Claimed);
     assert_eq!(
         share.claim(&theirs).await.unwrap(),
@@ -133,12 +138,12 @@ async fn claim_again_is_still_ours_and_states_belong_to_the_holder() {
     assert!(matches!(error, ShareError::NotHolder { .. }), "{error}");
 
     std::fs::write(directory.path().join("claims/ftp/10.claim"), "{").unwrap();
-    let seen = share.claims("ftp").await.unwrap();
+    let seen = share.claims(&name("ftp")).await.unwrap();
     let state = Some("activated on web2\n".to_owned());
     assert_eq!(
         seen[0],
         ClaimSeen {
-            epoch: 7,
+            epoch: Epoch(7),
             claim: Some(ours),
             state
         }
@@ -146,7 +151,7 @@ async fn claim_again_is_still_ours_and_states_belong_to_the_holder() {
     assert_eq!(
         seen[1],
         ClaimSeen {
-            epoch: 10,
+            epoch: Epoch(10),
             claim: None,
             state: None
         }
