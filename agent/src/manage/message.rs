@@ -1,0 +1,200 @@
+//! What agents say to each other.
+//!
+//! S, R, U, D and the flag are the paper's files (sections 3.1 and 3.2). Claims and grants are
+//! what keeps a VIP from having two owners; ARCHITECTURE.md proves it. Every message may be
+//! lost, repeated or late: orders carry an epoch and are repeated until answered, answers to
+//! old ones are ignored, and a grant counts from when its receiver asked for it.
+
+use serde::{Deserialize, Serialize};
+
+use super::claim::Record;
+use crate::cluster::{Epoch, ServerName};
+
+/// A message between two agents. The connection says who sent it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Message {
+    /// S: examine your targets now. Broadcast by the head of the group.
+    S,
+    /// R: the trouble of `target` went by without a recovery (P1 to P2).
+    R {
+        /// Who was in trouble.
+        target: ServerName,
+    },
+    /// U: `target` is recovered (P1 to P2).
+    U {
+        /// Who was in trouble.
+        target: ServerName,
+    },
+    /// D: `target` cannot be recovered (P1 to P2).
+    D {
+        /// Who is in trouble.
+        target: ServerName,
+    },
+    /// The flag: the target runs its management programs again.
+    Flag,
+
+    /// A holder of a VIP asks the managers of the function (at home) or the owner of its claim
+    /// (on a backup VM) for a grant. A passive server asks too: that is how its return is seen.
+    Ask {
+        /// Whose function.
+        function: ServerName,
+        /// The newest epoch the holder knows.
+        epoch: Epoch,
+        /// The holder's clock when it asked, milliseconds; comes back in the grant.
+        stamp_ms: u64,
+        /// Drawn anew at each start of the node: tells a rebooted server from one that never
+        /// went down.
+        boot: u64,
+    },
+    /// You hold `function` under `epoch` until your own clock shows `until_ms`.
+    Grant {
+        /// Whose function.
+        function: ServerName,
+        /// The epoch it is held under.
+        epoch: Epoch,
+        /// The holder's clock, milliseconds: the stamp it asked with and the time to live.
+        until_ms: u64,
+    },
+    /// No: this newer claim stands.
+    Refuse {
+        /// The claim.
+        record: Record,
+    },
+    /// One manager of `target` asks the other for a sign of life; grants need it.
+    Hear {
+        /// Whom both manage.
+        target: ServerName,
+        /// The asker's clock, milliseconds.
+        stamp_ms: u64,
+    },
+    /// The answer; `still` unless the answering manager doubts the target.
+    Heard {
+        /// Whom both manage.
+        target: ServerName,
+        /// The stamp of the question.
+        stamp_ms: u64,
+        /// Whether grants may rest on this answer.
+        doubt: Doubt,
+    },
+
+    /// Do you see `target`? Asked before it is claimed.
+    Confirm {
+        /// Who is in doubt.
+        target: ServerName,
+    },
+    /// The answer to it.
+    Seen {
+        /// Who is in doubt.
+        target: ServerName,
+        /// What an examination of the answering server found.
+        sight: Sight,
+    },
+    /// A claim or its state changed.
+    Modified {
+        /// As it now stands.
+        record: Record,
+    },
+
+    /// Start the backup VM of `function`, without its VIP.
+    Activate {
+        /// Whose function.
+        function: ServerName,
+        /// Under which claim.
+        epoch: Epoch,
+    },
+    /// The backup VM runs, or why not.
+    Activated {
+        /// Whose function.
+        function: ServerName,
+        /// Under which claim.
+        epoch: Epoch,
+        /// The reason of a failure.
+        failure: Option<String>,
+    },
+    /// Every older holder is out: set the VIP on the VM.
+    SetVip {
+        /// Whose function.
+        function: ServerName,
+        /// Under which claim.
+        epoch: Epoch,
+    },
+    /// The VM has the VIP, or why not.
+    VipSet {
+        /// Whose function.
+        function: ServerName,
+        /// Under which claim.
+        epoch: Epoch,
+        /// The reason of a failure.
+        failure: Option<String>,
+    },
+    /// Take the VIP off the VM and destroy it.
+    Release {
+        /// Whose function.
+        function: ServerName,
+        /// Under which claim, or any older.
+        epoch: Epoch,
+    },
+    /// Done, or there was none.
+    Released {
+        /// Whose function.
+        function: ServerName,
+        /// The epoch of the order.
+        epoch: Epoch,
+    },
+    /// The golden state of `function` belongs on `host`, loaded and paused.
+    Standby {
+        /// Whose function.
+        function: ServerName,
+        /// Where; anyone else who has it loaded drops it.
+        host: ServerName,
+    },
+
+    /// Restart your services (Service recovery mode).
+    RestartService,
+    /// Done, or why not.
+    ServiceRestarted {
+        /// The reason of a failure.
+        failure: Option<String>,
+    },
+    /// Take your own VIP off and keep it off (background job 2).
+    DropVip {
+        /// Under which claim.
+        epoch: Epoch,
+    },
+    /// It is off.
+    VipDropped {
+        /// The epoch of the order.
+        epoch: Epoch,
+    },
+    /// Reboot (background job 2).
+    Reboot {
+        /// Under which claim.
+        epoch: Epoch,
+    },
+    /// Home again: the target holds its own VIP.
+    Holding {
+        /// Under which epoch.
+        epoch: Epoch,
+    },
+}
+
+/// Whether a manager thinks that its target may be gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// It looks healthy.
+    None,
+    /// An examination failed or is running.
+    Some,
+}
+
+/// What a server found when asked to look at another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sight {
+    /// It answers pings.
+    Seen,
+    /// It does not.
+    Unseen,
+}
