@@ -1,0 +1,173 @@
+//! What an experiment needs of the place it runs on.
+//!
+//! The lab implements [`Site`]; tests of the experiments' logic use a scripted one. An experiment
+//! reaches machines by nothing else, so whatever it does can be done to real servers too.
+
+use ringward::cluster::{Mac, Profile};
+use serde::Serialize;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A server of the ring as the site knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteServer {
+    /// Host name.
+    pub name: String,
+    /// Its own address (IPR).
+    pub ip: Ipv4Addr,
+    /// The address that clients use (VIP).
+    pub vip: Ipv4Addr,
+    /// Its hardware address.
+    pub mac: Mac,
+}
+
+/// Host names of machines that are no servers.
+pub mod node {
+    /// Holds the share.
+    pub const FILE1: &str = "file1";
+    /// Plays the users.
+    pub const CLIENT: &str = "client";
+}
+
+/// What a command on a machine left behind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ran {
+    /// Exit status; 128 and above for a signal.
+    pub status: i32,
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: Vec<u8>,
+}
+
+impl Ran {
+    /// Standard output as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+}
+
+/// A file that the site itself keeps about a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artefact {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its name in the run directory.
+    pub name: String,
+    /// One line for the run directory's README.
+    pub about: String,
+}
+
+/// How a machine is to be switched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// Power on.
+    On,
+    /// Power off at once, as a power cut.
+    Cut,
+}
+
+/// Circumstances that a report states.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Facts {
+    /// Processor and system of the machine that runs the lab.
+    pub host: String,
+    /// Accelerator and why it was chosen.
+    pub accelerator: String,
+    /// Versions and sizes by name.
+    pub versions: std::collections::BTreeMap<String, String>,
+}
+
+/// A place with a ring of servers, two file servers and a client.
+pub trait Site {
+    /// The servers in ring order.
+    fn servers(&self) -> Vec<SiteServer>;
+
+    /// Brings the site to its ready state: every machine up, agents running, golden states made.
+    /// `fresh` forbids the use of anything saved. `say` hears what is going on.
+    ///
+    /// # Errors
+    /// When the site cannot be brought up.
+    fn prepare(
+        &mut self,
+        profile: Profile,
+        fresh: bool,
+        say: &mut dyn FnMut(&str),
+    ) -> anyhow::Result<()>;
+
+    /// Ends the site; `keep` leaves its machines running for a look.
+    ///
+    /// # Errors
+    /// When something is left behind.
+    fn finish(&mut self, keep: bool) -> anyhow::Result<()>;
+
+    /// Time since 1970 by the clock that stamps the LAN capture.
+    fn now(&self) -> Duration;
+
+    /// Waits.
+    ///
+    /// # Errors
+    /// When the operator interrupts.
+    fn sleep(&self, time: Duration) -> anyhow::Result<()>;
+
+    /// Runs a command on a machine as root.
+    ///
+    /// # Errors
+    /// When the machine does not carry it out within the time; not when the command fails.
+    fn exec(&self, node: &str, argv: &[&str], within: Duration) -> anyhow::Result<Ran>;
+
+    /// True while the machine has power.
+    fn is_on(&self, node: &str) -> bool;
+
+    /// Switches a machine.
+    ///
+    /// # Errors
+    /// When it cannot be done.
+    fn power(&mut self, node: &str, switch: Switch) -> anyhow::Result<()>;
+
+    /// The LAN capture of the run, complete up to now.
+    ///
+    /// # Errors
+    /// When it cannot be written out.
+    fn capture(&self) -> anyhow::Result<PathBuf>;
+
+    /// Serial consoles and whatever else the site keeps about its machines.
+    fn artefacts(&self) -> Vec<Artefact>;
+
+    /// Where a calibration of this site is kept from one run to the next.
+    fn calibration_path(&self) -> PathBuf;
+
+    /// What the report says about the circumstances.
+    fn facts(&self) -> Facts;
+}
+
+/// Runs a command that must succeed and returns what it printed.
+///
+/// # Errors
+/// When it cannot be run or ends with another status than 0; says which command, where, and what
+/// it printed.
+pub fn output(
+    site: &dyn Site,
+    node: &str,
+    argv: &[&str],
+    within: Duration,
+) -> anyhow::Result<String> {
+    let ran = site.exec(node, argv, within)?;
+    if ran.status == 0 {
+        return Ok(ran.text());
+    }
+    let said = String::from_utf8_lossy(if ran.stderr.is_empty() {
+        &ran.stdout
+    } else {
+        &ran.stderr
+    })
+    .trim()
+    .to_owned();
+    anyhow::bail!(
+        "`{}` on {node} ended with status {}: {said}",
+        argv.join(" "),
+        ran.status
+    )
+}
