@@ -1,6 +1,9 @@
 //! What to break and what to measure, as data, and the code that carries it out.
 
 pub mod catalogue;
+pub mod fault;
+pub mod follow;
 pub mod progress;
+pub mod ring;
 pub mod site;
 pub mod spec;

@@ -3,7 +3,7 @@
 //! The lab implements [`Site`]; tests of the experiments' logic use a scripted one. An experiment
 //! reaches machines by nothing else, so whatever it does can be done to real servers too.
 
-use ringward::cluster::{Mac, Profile};
+use ringward::cluster::{Daemon, Mac, Profile};
 use serde::Serialize;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -20,6 +20,8 @@ pub struct SiteServer {
     pub vip: Ipv4Addr,
     /// Its hardware address.
     pub mac: Mac,
+    /// Its service programs: the units to stop, the protocols to access it by.
+    pub daemons: Vec<Daemon>,
 }
 
 /// Host names of machines that are no servers.

@@ -8,4 +8,5 @@ pub mod figures;
 pub mod owners;
 pub mod paper;
 pub mod pcap;
+pub mod story;
 pub mod table;

@@ -1,0 +1,76 @@
+//! Makes the trouble: what each of the paper's four kinds does to a server.
+
+use super::site::{self, Site, SiteServer};
+use super::spec::TroubleKind;
+use anyhow::Context;
+use ringward::cluster::Daemon;
+use std::time::Duration;
+
+/// How long a machine may take to carry out the order.
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// The command that makes `trouble`, run on the server itself. The service program of St2 stays
+/// out of order until the server restarts, because a mask under /run is gone then.
+fn command(trouble: TroubleKind, server: &SiteServer) -> Vec<String> {
+    let unit = server.daemons.first().map_or("", Daemon::name);
+    let words: &[&str] = match trouble {
+        TroubleKind::St1 => &["systemctl", "stop", unit],
+        TroubleKind::St2 => &[
+            "sh",
+            "-c",
+            "systemctl stop \"$1\"; systemctl mask --runtime --now \"$1\"",
+            "sh",
+            unit,
+        ],
+        TroubleKind::Nt1 => &["systemctl", "reboot"],
+        TroubleKind::Nt2 => &["systemctl", "poweroff"],
+    };
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// Makes `trouble` on `server`.
+///
+/// # Errors
+/// When the server does not take the order. One that is cut off from us by the very trouble has
+/// taken it: a network trouble's order may go unanswered.
+pub fn strike(site: &dyn Site, trouble: TroubleKind, server: &SiteServer) -> anyhow::Result<()> {
+    let command = command(trouble, server);
+    let argv: Vec<&str> = command.iter().map(String::as_str).collect();
+    let done = site::output(site, &server.name, &argv, WITHIN);
+    match (trouble, done) {
+        (TroubleKind::Nt1 | TroubleKind::Nt2, Err(_)) if !site.is_on(&server.name) => Ok(()),
+        (_, done) => done
+            .map(drop)
+            .with_context(|| format!("making trouble {trouble} on {}", server.name)),
+    }
+}
+
+/// How the experiment's report words what was done.
+#[must_use]
+pub fn describe(trouble: TroubleKind, server: &SiteServer) -> String {
+    format!(
+        "`{}` on {}",
+        command(trouble, server).join(" "),
+        server.name
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::ring::tests::server;
+
+    #[test]
+    fn each_trouble_is_one_command() {
+        let ftp = server("ftp", 3, "vsftpd");
+        let all = TroubleKind::ALL
+            .map(|trouble| describe(trouble, &ftp))
+            .join("\n");
+        insta::assert_snapshot!(all, @r#"
+        `systemctl stop vsftpd` on ftp
+        `sh -c systemctl stop "$1"; systemctl mask --runtime --now "$1" sh vsftpd` on ftp
+        `systemctl reboot` on ftp
+        `systemctl poweroff` on ftp
+        "#);
+    }
+}
