@@ -8,5 +8,6 @@ pub mod figures;
 pub mod owners;
 pub mod paper;
 pub mod pcap;
+pub mod result;
 pub mod story;
 pub mod table;

@@ -41,16 +41,16 @@ pub struct Owners {
 }
 
 impl Owners {
-    /// Reads a whole capture, keeping claims of `vips` only.
+    /// Reads a whole capture, keeping claims of `vips` from the moment `from` on.
     ///
     /// # Errors
     /// When the capture cannot be read to its end.
-    pub fn read(from: impl Read, vips: &[Ipv4Addr]) -> Result<Self, PcapError> {
+    pub fn read(capture: impl Read, vips: &[Ipv4Addr], from: Duration) -> Result<Self, PcapError> {
         let mut owners = Self::default();
-        let mut capture = Capture::new(from)?;
+        let mut capture = Capture::new(capture)?;
         while let Some(frame) = capture.next_frame()? {
             if let Some((vip, mac)) = claim(&frame.bytes) {
-                if vips.contains(&vip) {
+                if frame.at >= from && vips.contains(&vip) {
                     owners.add(frame.at, vip, mac);
                 }
             }
@@ -160,7 +160,7 @@ pub(crate) mod tests {
     }
 
     fn owners(at: &[(u64, Mac)]) -> Owners {
-        Owners::read(&claims(at)[..], &[VIP]).unwrap()
+        Owners::read(&claims(at)[..], &[VIP], Duration::ZERO).unwrap()
     }
 
     #[test]
@@ -193,7 +193,7 @@ pub(crate) mod tests {
             (Duration::from_secs(3), ipv4(HOME, VIP)),
             (Duration::from_secs(4), vec![0; 10]),
         ];
-        let owners = Owners::read(&capture(&frames)[..], &[VIP]).unwrap();
+        let owners = Owners::read(&capture(&frames)[..], &[VIP], Duration::from_secs(2)).unwrap();
         let at = Duration::from_secs(3);
         let stay = Stay {
             mac: HOME,

@@ -1,0 +1,227 @@
+//! `result.json` and `junit.xml`: an experiment's outcome for other programs.
+//!
+//! Schema of `result.json` (version 1), all times in seconds:
+//!
+//! * `schema`: version of this layout; `made`: when, UTC
+//! * `experiment`: name, title, trouble, targets, moment after S, profile, interval of accesses
+//! * `circumstances`: host, accelerator and why, versions and sizes
+//! * `settings`: T_im, T_nd, T_sw, T_rc and the way of activation that were in force
+//! * `calibration`: what our machines are like, by server
+//! * `rows`: the table, `our_measured` one value a run
+//! * `runs`: for each, its number, how long it took, the failures, the audit's findings, and what
+//!   was measured on each target, with later outages that the client saw
+//! * `good`: true when every run's function came back, its server came home and the audit is clean
+
+use super::analytical::Settings;
+use super::calibration::Calibration;
+use super::figures::{Measured, Row};
+use crate::experiment::audit::Finding;
+use crate::experiment::site::Facts;
+use ringward::cluster::Activation;
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// Version of the layout.
+pub const SCHEMA: u32 = 1;
+
+/// What was done.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "the module describes the schema")]
+pub struct About {
+    pub name: String,
+    pub title: String,
+    pub trouble: String,
+    pub targets: Vec<String>,
+    pub moment_s: f64,
+    pub profile: String,
+    pub poll_ms: u64,
+}
+
+/// One target in one run.
+#[derive(Debug, Clone, Serialize)]
+pub struct TargetResult {
+    /// Its name.
+    pub server: String,
+    /// The server that acted for it, by the logs.
+    pub actor: Option<String>,
+    /// The times.
+    #[serde(flatten)]
+    pub measured: Measured,
+    /// Lengths of outages after the first, such as one at the return home, in seconds.
+    pub later_outages_s: Vec<f64>,
+}
+
+/// One run.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunResult {
+    /// Counted from 1.
+    pub number: u32,
+    /// How long it took, collecting included.
+    pub took_s: f64,
+    /// What was awaited in vain or could not be done; empty for a good run.
+    pub failures: Vec<String>,
+    /// What the audit found; empty for a good run.
+    pub findings: Vec<Finding>,
+    /// By target, in the experiment's order.
+    pub targets: Vec<TargetResult>,
+}
+
+impl RunResult {
+    /// True when the function came back, the server came home and the audit is clean.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.failures.is_empty() && self.findings.is_empty()
+    }
+}
+
+/// The whole experiment.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "the module describes the schema")]
+pub struct ExperimentResult {
+    pub schema: u32,
+    pub made: String,
+    pub good: bool,
+    pub experiment: About,
+    pub circumstances: Facts,
+    pub settings: Option<Settings>,
+    pub activation: Option<Activation>,
+    pub calibration: Calibration,
+    pub rows: Vec<Row>,
+    pub runs: Vec<RunResult>,
+}
+
+impl ExperimentResult {
+    /// The JUnit form: one test case a run.
+    #[must_use]
+    pub fn junit(&self) -> String {
+        let name = escape(&self.experiment.name);
+        let failed = self.runs.iter().filter(|run| !run.is_good()).count();
+        let time: f64 = self.runs.iter().map(|run| run.took_s).sum();
+        let mut xml = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+             <testsuite name=\"{name}\" tests=\"{}\" failures=\"{failed}\" time=\"{time:.2}\">\n",
+            self.runs.len()
+        );
+        for run in &self.runs {
+            // Writing to a string cannot fail.
+            let _ = write!(
+                xml,
+                "  <testcase classname=\"ringward\" name=\"{name} run {}\" time=\"{:.2}\"",
+                run.number, run.took_s
+            );
+            if run.is_good() {
+                xml.push_str("/>\n");
+                continue;
+            }
+            let findings = run.findings.iter().map(ToString::to_string);
+            let all: Vec<String> = run.failures.iter().cloned().chain(findings).collect();
+            let _ = write!(
+                xml,
+                ">\n    <failure message=\"{}\">{}</failure>\n  </testcase>\n",
+                escape(all.first().map_or("", String::as_str)),
+                escape(&all.join("\n"))
+            );
+        }
+        xml.push_str("</testsuite>\n");
+        xml
+    }
+}
+
+/// Text for XML, in attributes as well. Control characters that XML forbids become spaces.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::audit::Rule;
+    use crate::report::analytical::Span;
+    use crate::report::calibration::tests::calibration;
+
+    fn result() -> ExperimentResult {
+        let good = RunResult {
+            number: 1,
+            took_s: 90.5,
+            failures: vec![],
+            findings: vec![],
+            targets: vec![TargetResult {
+                server: "ftp".to_owned(),
+                actor: Some("web1".to_owned()),
+                measured: Measured {
+                    function: Some(3.1),
+                    ..Measured::default()
+                },
+                later_outages_s: vec![0.3],
+            }],
+        };
+        let bad = RunResult {
+            number: 2,
+            took_s: 12.25,
+            failures: vec!["function recovered: not within 60 s".to_owned()],
+            findings: vec![Finding {
+                rule: Rule::OneVm,
+                text: "a & b <c>".to_owned(),
+            }],
+            targets: vec![],
+        };
+        ExperimentResult {
+            schema: SCHEMA,
+            made: "2026-01-02T03:04:05Z".to_owned(),
+            good: false,
+            experiment: About {
+                name: "nt2".to_owned(),
+                title: "Shutdown".to_owned(),
+                trouble: "Nt2".to_owned(),
+                targets: vec!["ftp".to_owned()],
+                moment_s: 5.0,
+                profile: "paper".to_owned(),
+                poll_ms: 100,
+            },
+            circumstances: Facts::default(),
+            settings: Some(Settings {
+                t_im: 10.0,
+                t_nd: 2.0,
+                t_sw: 3.0,
+                t_rc: 40.0,
+            }),
+            activation: Some(Activation::Standby),
+            calibration: calibration(),
+            rows: vec![Row {
+                target: "ftp".to_owned(),
+                label: "function recovery T_n2f".to_owned(),
+                paper_measured: Some(7.46),
+                paper_analytical: Some(Span {
+                    value: 6.67,
+                    plus_minus: 0.0,
+                }),
+                our_analytical: None,
+                our_measured: vec![3.1],
+            }],
+            runs: vec![good, bad],
+        }
+    }
+
+    #[test]
+    fn the_schema_stays() {
+        insta::assert_snapshot!(serde_json::to_string_pretty(&result()).unwrap());
+    }
+
+    #[test]
+    fn junit_has_a_case_a_run() {
+        insta::assert_snapshot!(result().junit());
+    }
+}
