@@ -6,8 +6,8 @@
 
 use super::fault::{Faults, Verdict};
 use super::frame::{self, Frame};
-use super::network::Mac;
 use super::shape::Shaper;
+use ringward::cluster::Mac;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::{Duration, Instant};
@@ -92,7 +92,7 @@ impl Fabric {
             return;
         };
         self.learn(now, source, from);
-        let known = if to.is_group() {
+        let known = if frame::is_group(to) {
             None
         } else {
             self.port_of(now, to)
@@ -136,7 +136,7 @@ impl Fabric {
     fn learn(&mut self, now: Instant, source: Mac, from: Port) {
         let full = self.learned.len() >= TABLE_LIMIT && !self.learned.contains_key(&source);
         let cut = self.faults.is_cut(&self.links[from].machine);
-        if !source.is_group() && !full && !cut {
+        if !frame::is_group(source) && !full && !cut {
             self.learned.insert(source, (from, now));
         }
     }

@@ -1,6 +1,6 @@
 //! Reading Ethernet frames, as far as a switch and a sleeping network card do.
 
-use super::network::Mac;
+use ringward::cluster::Mac;
 use std::sync::Arc;
 
 /// A frame, shared by all ports that it is flooded to.
@@ -14,6 +14,11 @@ pub const LONGEST: usize = 2048;
 const TYPE_IPV4: [u8; 2] = [0x08, 0x00];
 const TYPE_WAKE: [u8; 2] = [0x08, 0x42];
 const PROTOCOL_UDP: u8 = 17;
+
+/// Whether an address is a group's (broadcast among them): the lowest bit of the first octet.
+pub fn is_group(mac: Mac) -> bool {
+    mac.0[0] & 1 == 1
+}
 
 /// Destination address.
 pub fn destination(frame: &[u8]) -> Option<Mac> {

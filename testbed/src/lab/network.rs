@@ -1,32 +1,8 @@
 //! The nine machines and their addresses (the paper's Fig. 4 and its 172.21.14.0/24).
 
 use super::error::{LabError, Result};
-use std::fmt::{Display, Formatter};
+use ringward::cluster::Mac;
 use std::net::Ipv4Addr;
-
-/// A MAC address.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Mac(pub [u8; 6]);
-
-impl Mac {
-    /// Group addresses, broadcast among them, have the lowest bit of the first octet set.
-    pub fn is_group(self) -> bool {
-        self.0[0] & 1 == 1
-    }
-}
-
-impl Display for Mac {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
-
-impl std::fmt::Debug for Mac {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        Display::fmt(self, f)
-    }
-}
 
 /// What a machine is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,186 @@
+//! The command line of one machine's QEMU.
+//!
+//! A saved state is bound to machine type, CPU model and device list, so all are pinned here, and
+//! a machine is restored with the very arguments it was saved under plus `-incoming defer`.
+
+use super::accel::Accel;
+use super::bundle::{Image, Toolbox};
+use super::error::Result;
+use super::network::Spec;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Counts changes of this file that make saved states unusable.
+pub const DEVICES_VERSION: u32 = 1;
+
+/// Kernel parameters that the lab adds to those of the image: a root shell on the serial console,
+/// from credentials and so not in any image, and no work on processor flaws that emulation lacks.
+const LAB_CMDLINE: &str = "systemd.set_credential=agetty.autologin:root \
+     systemd.set_credential=login.noauth:yes mitigations=off";
+
+/// A disk of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// `root`, `site`, `share` or `data`.
+    pub name: &'static str,
+    /// The file: qcow2, or raw for the read-only site medium.
+    pub file: PathBuf,
+}
+
+/// The sockets of one machine, all in a directory with a short name: the kernel allows 107 octets.
+#[derive(Debug, Clone)]
+pub struct Sockets {
+    /// QEMU's monitor.
+    pub monitor: PathBuf,
+    /// The guest agent.
+    pub guest: PathBuf,
+    /// The serial console.
+    pub console: PathBuf,
+    /// The switch's end of the LAN.
+    pub lan: PathBuf,
+}
+
+impl Sockets {
+    /// The sockets of `machine` in `dir`.
+    pub fn new(dir: &Path, machine: &str) -> Sockets {
+        let path = |kind| dir.join(format!("{machine}.{kind}"));
+        Sockets {
+            monitor: path("qmp"),
+            guest: path("ga"),
+            console: path("con"),
+            lan: path("lan"),
+        }
+    }
+}
+
+/// Everything that decides how QEMU is started.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// The machine.
+    pub spec: Spec,
+    /// Its image, for kernel and initrd.
+    pub image: Image,
+    /// The accelerator.
+    pub accel: Accel,
+    /// Its disks; the root disk first.
+    pub disks: Vec<Disk>,
+    /// Its sockets.
+    pub sockets: Sockets,
+    /// Where its serial console is logged.
+    pub console_log: PathBuf,
+}
+
+/// Whether QEMU boots or waits for a saved state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Power on.
+    Boot,
+    /// Wait for `migrate-incoming`.
+    Incoming,
+}
+
+impl Launch {
+    /// QEMU's arguments.
+    pub fn args(&self, tools: &Toolbox, start: Start) -> Result<Vec<OsString>> {
+        let mut args = Args::default();
+        args.add(
+            "-name",
+            &format!("{0},process=ringward-{0}", self.spec.name),
+        );
+        args.flags("-nodefaults -no-user-config -display none");
+        args.add("-machine", "pc-q35-10.0,vmport=off,usb=off,smm=off");
+        args.flags(&self.accel.args().join(" "));
+        args.add("-smp", "1")
+            .add("-m", &self.spec.memory_mb.to_string());
+        for place in ["usr/share/qemu", "usr/share/seabios"] {
+            args.path("-L", "", &tools.path(place), "");
+        }
+        args.path("-kernel", "", &self.image.file("vmlinuz"), "");
+        args.path("-initrd", "", &self.image.file("initrd"), "");
+        args.add(
+            "-append",
+            &format!("{} {LAB_CMDLINE}", self.image.cmdline()?),
+        );
+        for disk in &self.disks {
+            let kind = if disk.name == "site" {
+                format!("if=none,id={},format=raw,readonly=on,file=", disk.name)
+            } else {
+                format!("if=none,id={},format=qcow2,discard=unmap,file=", disk.name)
+            };
+            args.path("-drive", &kind, &disk.file, "");
+            args.add(
+                "-device",
+                &format!("virtio-blk-pci,drive={0},serial={0}", disk.name),
+            );
+        }
+        let s = &self.sockets;
+        args.path(
+            "-netdev",
+            "stream,id=lan,server=off,addr.type=unix,addr.path=",
+            &s.lan,
+            "",
+        );
+        let nic = format!("virtio-net-pci,netdev=lan,mac={},romfile=", self.spec.mac);
+        args.add("-device", &nic).add("-device", "virtio-rng-pci");
+        args.add("-device", "virtio-serial-pci");
+        args.path(
+            "-chardev",
+            "socket,id=ga,server=on,wait=off,path=",
+            &s.guest,
+            "",
+        );
+        args.add(
+            "-device",
+            "virtserialport,chardev=ga,name=org.qemu.guest_agent.0",
+        );
+        let log = format!(",logappend=on,logfile={}", commas(&self.console_log));
+        args.path(
+            "-chardev",
+            "socket,id=con,server=on,wait=off,path=",
+            &s.console,
+            &log,
+        );
+        args.add("-serial", "chardev:con");
+        args.path(
+            "-chardev",
+            "socket,id=qmp,server=on,wait=off,path=",
+            &s.monitor,
+            "",
+        );
+        args.add("-mon", "chardev=qmp,mode=control");
+        if start == Start::Incoming {
+            args.add("-incoming", "defer");
+        }
+        Ok(args.0)
+    }
+}
+
+#[derive(Default)]
+struct Args(Vec<OsString>);
+
+impl Args {
+    fn flags(&mut self, words: &str) -> &mut Args {
+        self.0.extend(words.split_whitespace().map(OsString::from));
+        self
+    }
+
+    fn add(&mut self, flag: &str, value: &str) -> &mut Args {
+        self.0.push(flag.into());
+        self.0.push(value.into());
+        self
+    }
+
+    fn path(&mut self, flag: &str, before: &str, path: &Path, after: &str) -> &mut Args {
+        let value = if before.is_empty() {
+            path.display().to_string()
+        } else {
+            commas(path)
+        };
+        self.add(flag, &format!("{before}{value}{after}"))
+    }
+}
+
+/// In QEMU's option lists a comma of a value is written twice.
+fn commas(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
