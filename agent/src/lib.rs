@@ -3,6 +3,7 @@
 //! Arrows point one way: [`cluster`] (facts) `<-` [`manage`] (decisions) `<-` node `->` host,
 //! probe, share, peer (effects). `cluster` and `manage` are pure: no clock, no random, no I/O.
 
+pub mod check;
 pub mod cluster;
 pub mod keys;
 pub mod manage;
@@ -11,6 +12,9 @@ pub mod peer;
 pub mod probe;
 pub mod release;
 pub mod share;
+pub mod site;
 
+#[cfg(feature = "host")]
+pub mod executer;
 #[cfg(feature = "host")]
 pub mod host;

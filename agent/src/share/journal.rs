@@ -6,7 +6,7 @@
 //! in the log says how many.
 
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -161,29 +161,23 @@ fn write_all(shared: &Shared, path: &PathBuf) {
     }
 }
 
-/// Writes `batch` in one call where the file system allows it; returns what a refusal left over.
+/// Writes `batch`; returns it when it has to be written again.
 fn write_batch(shared: &Shared, path: &PathBuf, batch: &str) -> Option<String> {
-    let mut written = 0;
     let result = OpenOptions::new()
         .append(true)
         .create(true)
         .open(path)
         .and_then(|mut file| {
-            while written < batch.len() {
-                match file.write(&batch.as_bytes()[written..]) {
-                    Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero)),
-                    Ok(n) => written += n,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(())
+            file.write_all(batch.as_bytes())?;
+            // Without this a write that never reaches the file server is not noticed. A line that
+            // is there twice is better than one that is missing.
+            file.sync_data()
         });
     let error = result.err()?;
     tracing::debug!(
         "append to {}: {error}; {} bytes wait",
         path.display(),
-        batch.len() - written
+        batch.len()
     );
     let state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
     if !state.closed {
@@ -192,5 +186,5 @@ fn write_batch(shared: &Shared, path: &PathBuf, batch: &str) -> Option<String> {
             .wait_timeout_while(state, RETRY, |state| !state.closed);
         drop(waited);
     }
-    Some(String::from_utf8_lossy(&batch.as_bytes()[written..]).into_owned())
+    Some(batch.to_owned())
 }

@@ -14,9 +14,9 @@
 //! never by an agent: when the share is not mounted, a write must fail, not land on the root disk
 //! of one server.
 //!
-//! Mount options that this module counts on: `hard` (a write is never half given up), and
-//! `lookupcache=none,acdirmin=0,acdirmax=0`, because a cached directory would hide another
-//! server's claim for up to a minute.
+//! Mount options that this module counts on: `lookupcache=none,actimeo=0`, because a cached
+//! directory would hide another server's claim for up to a minute. `hard` or `soft` makes no
+//! difference here: after any error, whether a write took place is not known.
 
 mod claims;
 mod files;
