@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod catalogue;
+pub mod clocks;
 pub mod collect;
 pub mod fault;
 pub mod follow;

@@ -2,6 +2,7 @@
 
 use super::site::{self, Site, SiteServer, node};
 use ringward::cluster::Group;
+use ringward::observe::Status;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -14,9 +15,14 @@ const SHARE_SCRIPT: &str = "cd /share || exit 1
 for f in group separation operation trouble; do echo \"== $f\"; cat $f 2>/dev/null; done
 echo '== claims'; ls claims/*/*.claim 2>/dev/null; true";
 
-/// Prints the addresses of a server and the state of its VMs, from libvirt's own status files.
+/// Prints the addresses of a server, the state of its VMs from libvirt's own status files, and
+/// what its agent says.
 const SERVER_SCRIPT: &str = "ip -4 -o addr show; echo '== vms'
-grep -H -o \"domstatus state='[a-z]*'\" /run/libvirt/qemu/*.xml 2>/dev/null; true";
+grep -H -o \"domstatus state='[a-z]*'\" /run/libvirt/qemu/*.xml 2>/dev/null
+echo '== status'; cat /run/ringward/status.json 2>/dev/null; true";
+
+/// A manager at rest is in this mode.
+const REGULAR: &str = "regular";
 
 /// What the share and the servers say at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +35,8 @@ pub struct RingState {
     pub addresses: BTreeMap<String, BTreeSet<Ipv4Addr>>,
     /// Backup VMs that run, by server. Those that are loaded and paused do not count.
     pub vms: BTreeMap<String, BTreeSet<String>>,
+    /// What the agents say about themselves, where they run.
+    pub agents: BTreeMap<String, Status>,
 }
 
 impl RingState {
@@ -78,7 +86,8 @@ impl RingState {
     }
 
     fn add_server(&mut self, server: &str, text: &str) {
-        let (addresses, vms) = text.split_once("== vms").unwrap_or((text, ""));
+        let (addresses, rest) = text.split_once("== vms").unwrap_or((text, ""));
+        let (vms, status) = rest.split_once("== status").unwrap_or((rest, ""));
         let address = |line: &str| {
             let mut words = line.split_whitespace().skip_while(|word| *word != "inet");
             words.nth(1)?.split('/').next()?.parse().ok()
@@ -94,10 +103,14 @@ impl RingState {
         };
         self.vms
             .insert(server.to_owned(), vms.lines().filter_map(running).collect());
+        if let Ok(status) = serde_json::from_str(status) {
+            self.agents.insert(server.to_owned(), status);
+        }
     }
 
     /// Why the ring is not regular; `None` when it is: every server in the group, none
-    /// separated, no function on a backup VM, every VIP on its own server and nowhere else.
+    /// separated, no function on a backup VM, every VIP on its own server and nowhere else,
+    /// every management program in Regular mode.
     #[must_use]
     pub fn irregular(&self, servers: &[SiteServer]) -> Option<String> {
         let file = |name: &str| self.files.get(name).map_or("", String::as_str);
@@ -123,7 +136,30 @@ impl RingState {
                 return Some(format!("the {name} file says: {line}"));
             }
         }
-        servers.iter().find_map(|server| self.vip_astray(server))
+        servers.iter().find_map(|server| {
+            self.vip_astray(server)
+                .or_else(|| self.agent_busy(&server.name))
+        })
+    }
+
+    /// Why the agent of `server` is not simply watching its neighbours.
+    fn agent_busy(&self, server: &str) -> Option<String> {
+        let Some(agent) = self.agents.get(server) else {
+            return Some(format!("no agent runs on {server}"));
+        };
+        if agent.managers.is_empty() {
+            return Some(format!("{server} manages nobody"));
+        }
+        agent
+            .managers
+            .iter()
+            .find(|manager| !manager.mode.eq_ignore_ascii_case(REGULAR))
+            .map(|m| {
+                format!(
+                    "{} of {} on {server} is in mode {}",
+                    m.priority, m.target, m.mode
+                )
+            })
     }
 
     /// Why the VIP of `server` is not at home and only there.
@@ -189,7 +225,8 @@ claims/ftp/2.claim
             "1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever\n\
              2: br0    inet 172.21.14.{last}/24 brd 172.21.14.255 scope global br0\n\
              2: br0    inet 172.21.14.20{last}/32 scope global dynamic br0\\  valid_lft 3sec\n\
-             == vms\n"
+             == vms\n== status\n{{\"managers\": [\
+             {{\"priority\": \"P1\", \"target\": \"mail\", \"mode\": \"Regular\"}}]}}\n"
         )
     }
 
@@ -237,6 +274,12 @@ claims/ftp/2.claim
                     .or_default()
                     .insert(vip);
             }),
+            reason(|s| drop(s.agents.remove("web1"))),
+            reason(|s| {
+                s.agents
+                    .values_mut()
+                    .for_each(|a| a.managers[0].mode = "Wait".to_owned())
+            }),
         ];
         insta::assert_snapshot!(reasons.join("\n"), @r"
         not in the group: ftp
@@ -244,6 +287,8 @@ claims/ftp/2.claim
         ftp does not answer
         web1 does not hold its VIP 172.21.14.202
         web1 holds 172.21.14.203, the VIP of ftp
+        no agent runs on web1
+        P1 of mail on web1 is in mode Wait
         ");
     }
 
