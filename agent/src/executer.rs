@@ -26,9 +26,11 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
+use crate::host::{lan::Lan, netdaemon};
+use crate::observe::chain;
 use crate::release::ReleaseError;
 use crate::share::Share;
-use crate::site::Paths;
+use crate::site::{Paths, Site};
 
 use child::{BackOff, Node};
 pub use copies::CopyError;
@@ -69,12 +71,12 @@ pub enum ExecuterError {
         local: ReleaseError,
     },
     /// The release is there but does not start.
-    #[error("start {binary}: {source}")]
+    #[error("start {binary}: {cause}")]
     Start {
         /// The program.
         binary: PathBuf,
         /// What the operating system said.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -161,6 +163,31 @@ fn notify(state: sd_notify::NotifyState<'_>) {
     }
 }
 
+/// Watches the network daemon of this server, for ever (the paper's network examination program).
+///
+/// What stands in the way is told and tried again: the site medium or the kernel may be late.
+pub async fn watch_network(paths: &Paths) {
+    const AGAIN: Duration = Duration::from_secs(30);
+    loop {
+        let site = match Site::load(&paths.site) {
+            Ok(site) => site,
+            Err(error) => {
+                tracing::error!("the network daemon is not watched: {error}");
+                sleep(AGAIN).await;
+                continue;
+            }
+        };
+        let tell = |line: String| tracing::warn!("{line}");
+        let ended = match Lan::open(&site.device) {
+            Ok(lan) => netdaemon::watch(&lan, netdaemon::Patience::default(), tell).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = ended;
+        tracing::error!("the network daemon is not watched: {}", chain(&error));
+        sleep(AGAIN).await;
+    }
+}
+
 struct Executer {
     paths: Paths,
     patience: Patience,
@@ -182,9 +209,9 @@ impl Executer {
                 "management data is not copied: {error}; the last good copy stays in use"
             ),
         }
-        let start = |source| ExecuterError::Start {
+        let start = |cause| ExecuterError::Start {
             binary: release.binary.clone(),
-            source,
+            cause,
         };
         let node = Node::start(&release, &self.paths).map_err(start)?;
         tracing::info!("node started, release {}", release.version);

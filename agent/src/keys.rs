@@ -22,12 +22,12 @@ use crate::cluster::ServerName;
 #[derive(Debug, Error)]
 pub enum KeysError {
     /// The certificate library refused.
-    #[error("make a certificate for {subject}: {source}")]
+    #[error("make a certificate for {subject}: {cause}")]
     Certificate {
         /// Whose certificate.
         subject: String,
         /// The error of the library.
-        source: rcgen::Error,
+        cause: rcgen::Error,
     },
     /// Keys are there already.
     #[error(
@@ -35,12 +35,12 @@ pub enum KeysError {
     )]
     Exists(PathBuf),
     /// The file system refused.
-    #[error("write {path}: {source}")]
+    #[error("write {path}: {cause}")]
     Io {
         /// The file or directory.
         path: PathBuf,
         /// The error of the file system.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -132,7 +132,7 @@ impl ClusterKeys {
     pub fn write(&self, out: &Path) -> Result<(), KeysError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
-            move |source| KeysError::Io { path, source }
+            move |cause| KeysError::Io { path, cause }
         };
         if fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(KeysError::Exists(out.to_owned()));
@@ -174,9 +174,9 @@ impl ClusterKeys {
 
 fn directory(path: &Path) -> Result<(), KeysError> {
     let made = fs::DirBuilder::new().mode(0o700).create(path);
-    made.map_err(|source| KeysError::Io {
+    made.map_err(|cause| KeysError::Io {
         path: path.to_owned(),
-        source,
+        cause,
     })
 }
 
@@ -188,17 +188,17 @@ fn file(path: &Path, text: &str) -> Result<(), KeysError> {
             file.write_all(text.as_bytes())
                 .and_then(|()| file.sync_all())
         })
-        .map_err(|source| KeysError::Io {
+        .map_err(|cause| KeysError::Io {
             path: path.to_owned(),
-            source,
+            cause,
         })
 }
 
 fn key_pair(subject: &str) -> Result<KeyPair, KeysError> {
     let made = KeyPair::generate_for(&PKCS_ED25519);
-    made.map_err(|source| KeysError::Certificate {
+    made.map_err(|cause| KeysError::Certificate {
         subject: subject.to_owned(),
-        source,
+        cause,
     })
 }
 
@@ -219,9 +219,9 @@ fn ca_certificate(key: &KeyPair, validity: Validity) -> Result<Certificate, Keys
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let made = ca.self_signed(key);
-    made.map_err(|source| KeysError::Certificate {
+    made.map_err(|cause| KeysError::Certificate {
         subject: "the CA".to_owned(),
-        source,
+        cause,
     })
 }
 
@@ -231,9 +231,9 @@ fn node_keys(
     ca_key: &KeyPair,
     validity: Validity,
 ) -> Result<NodeKeys, KeysError> {
-    let failed = |source| KeysError::Certificate {
+    let failed = |cause| KeysError::Certificate {
         subject: name.to_string(),
-        source,
+        cause,
     };
     let key = key_pair(name.as_str())?;
     let mut node = parameters(name.as_str(), validity);

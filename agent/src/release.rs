@@ -26,14 +26,14 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum ReleaseError {
     /// A file could not be read or written.
-    #[error("{doing} {path}: {source}")]
+    #[error("{doing} {path}: {cause}")]
     Io {
         /// What was being done.
         doing: &'static str,
         /// The file.
         path: PathBuf,
         /// The error of the file system.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The private key is of no use.
     #[error("{path}: {why}; expected the release.key that `ringward keys make` wrote")]
@@ -193,11 +193,7 @@ pub fn digest(path: &Path) -> Result<String, ReleaseError> {
 
 fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ReleaseError {
     let path = path.to_owned();
-    move |source| ReleaseError::Io {
-        doing,
-        path,
-        source,
-    }
+    move |cause| ReleaseError::Io { doing, path, cause }
 }
 
 pub(crate) fn to_hex(bytes: &[u8]) -> String {

@@ -86,12 +86,12 @@ fn device() -> String {
 #[derive(Debug, Error)]
 pub enum SiteError {
     /// No site medium.
-    #[error("read {path}: {source}; is the site medium (volume RINGWARD) in and mounted?")]
+    #[error("read {path}: {cause}; is the site medium (volume RINGWARD) in and mounted?")]
     Read {
         /// The file.
         path: PathBuf,
         /// The error of the file system.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A setting is missing, unknown or of the wrong kind.
     #[error("{path}: {reason}")]
@@ -115,7 +115,7 @@ impl Site {
                 let reason = error.to_string().trim_end().to_owned();
                 SiteError::Syntax { path, reason }
             }),
-            Err(source) => Err(SiteError::Read { path, source }),
+            Err(cause) => Err(SiteError::Read { path, cause }),
         }
     }
 }

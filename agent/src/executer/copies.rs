@@ -32,12 +32,12 @@ pub enum CopyError {
     #[error(transparent)]
     Release(#[from] ReleaseError),
     /// The local disk refused.
-    #[error("keep a copy in {path}: {source}")]
+    #[error("keep a copy in {path}: {cause}")]
     Local {
         /// The file or directory.
         path: PathBuf,
         /// The error of the file system.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -147,9 +147,9 @@ pub(super) async fn refresh_data(paths: &Paths, share: &Share) -> Result<Vec<Str
 }
 
 fn local<T>(path: &Path, result: io::Result<T>) -> Result<T, CopyError> {
-    result.map_err(|source| CopyError::Local {
+    result.map_err(|cause| CopyError::Local {
         path: path.to_owned(),
-        source,
+        cause,
     })
 }
 

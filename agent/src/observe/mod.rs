@@ -20,7 +20,7 @@ use crate::share::{Journal, Share, ShareError};
 pub use status::{
     ManagerStatus, PeerStatus, Status, StatusError, VipStatus, VmStatus, resident_kb,
 };
-pub use tell::{Audience, tell};
+pub use tell::{Audience, chain, tell};
 
 /// The system log of one server: lines `hh:mm:ss.cc text`, UTC, to `log/<server>.log` on the share
 /// and to the journal. Cheap to clone; nothing here ever waits.

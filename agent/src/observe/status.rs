@@ -24,22 +24,22 @@ pub enum StatusError {
     )]
     Missing(PathBuf),
     /// It cannot be read or written.
-    #[error("{doing} {path}: {source}")]
+    #[error("{doing} {path}: {cause}")]
     Io {
         /// What was being done.
         doing: &'static str,
         /// The file.
         path: PathBuf,
         /// The error of the file system.
-        source: io::Error,
+        cause: io::Error,
     },
     /// It is of another release.
-    #[error("{path}: {source}; the node is of another release than this command")]
+    #[error("{path}: {cause}; the node is of another release than this command")]
     Format {
         /// The file.
         path: PathBuf,
         /// Where it does not fit.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
 }
 
@@ -125,11 +125,7 @@ impl Status {
     pub fn write(&self, path: &Path) -> Result<(), StatusError> {
         let failed = |doing| {
             let path = path.to_owned();
-            move |source| StatusError::Io {
-                doing,
-                path,
-                source,
-            }
+            move |cause| StatusError::Io { doing, path, cause }
         };
         let status = Self {
             pid: std::process::id(),
@@ -148,17 +144,17 @@ impl Status {
     /// # Errors
     /// [`StatusError`].
     pub fn read(path: &Path) -> Result<Self, StatusError> {
-        let bytes = fs::read(path).map_err(|source| match source.kind() {
+        let bytes = fs::read(path).map_err(|cause| match cause.kind() {
             io::ErrorKind::NotFound => StatusError::Missing(path.to_owned()),
             _ => StatusError::Io {
                 doing: "read",
                 path: path.to_owned(),
-                source,
+                cause,
             },
         })?;
-        serde_json::from_slice(&bytes).map_err(|source| StatusError::Format {
+        serde_json::from_slice(&bytes).map_err(|cause| StatusError::Format {
             path: path.to_owned(),
-            source,
+            cause,
         })
     }
 

@@ -16,6 +16,18 @@ pub enum Audience {
     Terminal,
 }
 
+/// An error with everything that it was caused by: `what: why: why`.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
 /// Starts to tell; call once, at the start of the program.
 pub fn tell(audience: Audience) {
     let usual = match audience {

@@ -25,13 +25,13 @@ use crate::cluster::ServerName;
 pub enum IdentityError {
     /// A file of the site medium cannot be read.
     #[error(
-        "read {path}: {source}; it comes with the site medium (volume RINGWARD) that `ringward keys make` wrote for this server"
+        "read {path}: {cause}; it comes with the site medium (volume RINGWARD) that `ringward keys make` wrote for this server"
     )]
     Read {
         /// The file.
         path: PathBuf,
         /// The error of the file system.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A file is not what its name says.
     #[error("{path}: expected {expected}, found {found}")]
@@ -86,12 +86,12 @@ pub enum IdentityError {
         now: String,
     },
     /// Whatever else the certificate library finds.
-    #[error("{certificate} cannot be used: {source}")]
+    #[error("{certificate} cannot be used: {cause}")]
     Unusable {
         /// The certificate file.
         certificate: PathBuf,
         /// What the library found.
-        source: rustls::Error,
+        cause: rustls::Error,
     },
 }
 
@@ -127,9 +127,9 @@ impl Identity {
         let own = certificate(&files.certificate)?;
         let key = private_key(&files.key)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let unusable = |source| IdentityError::Unusable {
+        let unusable = |cause| IdentityError::Unusable {
             certificate: files.certificate.clone(),
-            source,
+            cause,
         };
 
         let mut roots = RootCertStore::empty();
@@ -186,9 +186,9 @@ fn content(path: &Path, expected: &'static str, found: String) -> IdentityError 
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
-    fs::read(path).map_err(|source| IdentityError::Read {
+    fs::read(path).map_err(|cause| IdentityError::Read {
         path: path.to_owned(),
-        source,
+        cause,
     })
 }
 
@@ -270,13 +270,10 @@ fn check_certificate(
             }
             other => IdentityError::Unusable {
                 certificate,
-                source: other.into(),
+                cause: other.into(),
             },
         },
-        source => IdentityError::Unusable {
-            certificate,
-            source,
-        },
+        cause => IdentityError::Unusable { certificate, cause },
     })
 }
 

@@ -75,12 +75,12 @@ impl PeerSettings {
 #[derive(Debug, Error)]
 pub enum PeerError {
     /// The own address cannot be listened on.
-    #[error("listen on {address}: {source}; does another agent run on this server?")]
+    #[error("listen on {address}: {cause}; does another agent run on this server?")]
     Listen {
         /// The address.
         address: SocketAddr,
         /// The error of the network.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -141,9 +141,9 @@ where
         settings: PeerSettings,
     ) -> Result<(Self, mpsc::Receiver<(ServerName, M)>), PeerError> {
         let listen = settings.listen;
-        let failed = |source| PeerError::Listen {
+        let failed = |cause| PeerError::Listen {
             address: listen,
-            source,
+            cause,
         };
         let listener = bind(listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;

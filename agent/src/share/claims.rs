@@ -46,10 +46,10 @@ impl Claim {
         epoch: Epoch,
         owner: &ServerName,
     ) -> Result<Self, ShareError> {
-        let nonce = nonce().map_err(|source| ShareError::Io {
+        let nonce = nonce().map_err(|cause| ShareError::Io {
             doing: "make a nonce for",
             path: format!("claims/{function}/{epoch}.claim").into(),
-            source,
+            cause,
         })?;
         let made = jiff::Timestamp::now().to_string();
         Ok(Self {
@@ -172,7 +172,7 @@ fn to_text(claim: &Claim) -> Result<String, ShareError> {
     let json = serde_json::to_string(claim).map_err(|e| ShareError::Io {
         doing: "encode",
         path: claim.name().into(),
-        source: e.into(),
+        cause: e.into(),
     })?;
     Ok(seal(&json))
 }

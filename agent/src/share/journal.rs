@@ -56,10 +56,10 @@ impl Share {
             .name("journal".to_owned())
             .stack_size(128 * 1024)
             .spawn(move || write_all(&theirs, &target))
-            .map_err(|source| ShareError::Io {
+            .map_err(|cause| ShareError::Io {
                 doing: "start the writer of",
                 path,
-                source,
+                cause,
             })?;
         Ok(Journal { shared })
     }

@@ -75,14 +75,14 @@ pub enum ShareError {
         path: PathBuf,
     },
     /// The file system refused.
-    #[error("{doing} {path}: {source}{}", hint(.source))]
+    #[error("{doing} {path}: {cause}{}", hint(.cause))]
     Io {
         /// What was being done.
         doing: &'static str,
         /// The file on the share.
         path: PathBuf,
         /// The error of the file system.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The file is torn or was edited by hand, and no earlier good copy is known.
     #[error(
@@ -112,13 +112,13 @@ pub enum ShareError {
 impl ShareError {
     /// Whether the file simply does not exist.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+        matches!(self, Self::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
     }
 }
 
 /// What the operator can do about the commonest refusals.
-fn hint(source: &io::Error) -> &'static str {
-    match source.kind() {
+fn hint(cause: &io::Error) -> &'static str {
+    match cause.kind() {
         io::ErrorKind::NotFound => " (is the share mounted here, and complete?)",
         io::ErrorKind::PermissionDenied => {
             " (does file server 1 export the share to this server, with no_root_squash?)"

@@ -134,11 +134,7 @@ impl Pool {
         }
         match tokio::time::timeout(deadline, answer).await {
             Ok(Ok(Ok(value))) => Ok(value),
-            Ok(Ok(Err(source))) => Err(ShareError::Io {
-                doing,
-                path,
-                source,
-            }),
+            Ok(Ok(Err(cause))) => Err(ShareError::Io { doing, path, cause }),
             Ok(Err(_)) | Err(_) => Err(ShareError::Deadline {
                 doing,
                 path,
