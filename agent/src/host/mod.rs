@@ -11,3 +11,4 @@ pub mod netdaemon;
 pub mod power;
 pub mod services;
 mod vip;
+pub mod vm;
