@@ -20,7 +20,7 @@ const STALE_S: i64 = 5;
 pub enum StatusError {
     /// There is none.
     #[error(
-        "{0} does not exist: no node runs on this server (`ringward flag show`, `systemctl status ringward`)"
+        "{0} does not exist: no node runs on this server (`ringward flag show`, `systemctl status ringward-executer`)"
     )]
     Missing(PathBuf),
     /// It cannot be read or written.
