@@ -1,5 +1,7 @@
 //! The command line as an operator meets it: every help text, and every kind of bad input.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
