@@ -108,15 +108,15 @@ pub fn choose(wanted: Wanted, tools: &Toolbox, nursery: &Nursery, dir: &Path) ->
     {
         return tcg(format!("/dev/kvm cannot be opened: {error}"));
     }
-    if !nests() {
-        return tcg("this host's KVM does not nest, and the servers run VMs".to_owned());
-    }
     let rom = dir.join("probe.rom");
     std::fs::write(&rom, firmware()).map_err(LabError::io("write", &rom))?;
     let kvm = probe(Accel::Kvm, KVM_WITHIN, tools, nursery, dir);
     let verdict = match kvm {
         Err(LabError::Interrupted) => return Err(LabError::Interrupted),
         Err(error) => tcg(format!("KVM fails the timed probe: {error}")),
+        Ok(_) if !nests() => {
+            tcg("this host's KVM does not nest, and the servers run VMs".to_owned())
+        }
         Ok(kvm) => {
             let emulated = probe(Accel::Tcg, EMULATED_WITHIN, tools, nursery, dir)?;
             Ok(judge(kvm, emulated))

@@ -175,6 +175,11 @@ impl Machine {
         kb.unwrap_or(0) / 1024
     }
 
+    /// Adds a line about it to the events.
+    pub fn note(&self, what: &str) {
+        self.events.note(self.spec.name, what);
+    }
+
     /// Notices that its process has ended by itself.
     pub fn reap(&self) {
         let mut process = self.lock();

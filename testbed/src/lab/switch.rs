@@ -9,22 +9,20 @@
 use super::error::{LabError, Result};
 use super::fabric::{Counts, Fabric, Port};
 use super::fault::{Effect, Fault, Faults, Scope};
-use super::frame::{self, Frame, Splitter};
+use super::frame::{self, Frame};
 use super::network::{self, Spec};
 use super::pcap::Capture;
+use super::plug::Plug;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
-use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-/// What waits for a machine that does not read (frozen, say), in octets, before frames are dropped.
-const UNREAD_LIMIT: usize = 1 << 20;
 /// The loop comes round at least this often, to write the capture out.
 const IDLE: Duration = Duration::from_millis(200);
 /// Frames due within this are delivered now: a poll cannot be timed more finely.
@@ -36,6 +34,7 @@ pub struct Switch {
     faults: Faults,
     dir: PathBuf,
     counts: Arc<Mutex<Counts>>,
+    written_out: Arc<Mutex<Instant>>,
     stop: Option<UnixStream>,
     thread: Option<JoinHandle<Result<()>>>,
 }
@@ -62,6 +61,7 @@ impl Switch {
         let (wake, wakes) = channel();
         let counts = Arc::new(Mutex::new(Counts::default()));
         let capture = Capture::create(capture)?;
+        let written_out = Arc::new(Mutex::new(Instant::now()));
         let runner = Runner {
             fabric,
             plugs,
@@ -69,12 +69,14 @@ impl Switch {
             wake,
             stopped,
             counts: counts.clone(),
+            written_out: written_out.clone(),
         };
         let thread = std::thread::spawn(move || runner.run());
         let switch = Switch {
             faults,
             dir: dir.to_owned(),
             counts,
+            written_out,
             stop: Some(stop),
             thread: Some(thread),
         };
@@ -118,6 +120,23 @@ impl Switch {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes out the capture: what machines had sent before this call is then in its file.
+    pub fn flush(&self) -> Result<()> {
+        let before = Instant::now();
+        while *self
+            .written_out
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            < before
+        {
+            if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+                return Err(LabError::Other("the LAN switch has ended".to_owned()));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
     /// Ends the switch; an error if it had failed.
     pub fn stop(&mut self) -> Result<()> {
         self.stop = None;
@@ -153,91 +172,6 @@ fn socket(dir: &Path, machine: &str) -> PathBuf {
     dir.join(format!("{machine}.lan"))
 }
 
-/// One machine's place at the switch.
-struct Plug {
-    machine: Spec,
-    path: PathBuf,
-    listener: UnixListener,
-    wire: Option<Wire>,
-}
-
-struct Wire {
-    stream: UnixStream,
-    inward: Splitter,
-    unsent: Vec<u8>,
-}
-
-impl Plug {
-    fn listen(machine: &Spec, path: &Path) -> Result<Plug> {
-        let listener = UnixListener::bind(path).map_err(LabError::io("listen at", path))?;
-        listener
-            .set_nonblocking(true)
-            .map_err(LabError::io("listen at", path))?;
-        Ok(Plug {
-            machine: *machine,
-            path: path.to_owned(),
-            listener,
-            wire: None,
-        })
-    }
-
-    /// The machine's QEMU connects: a new one replaces an old one.
-    fn accept(&mut self) -> Result<bool> {
-        match self.listener.accept() {
-            Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(false),
-            Err(e) => Err(LabError::io("accept at", &self.path)(e)),
-            Ok((stream, _)) => {
-                stream
-                    .set_nonblocking(true)
-                    .map_err(LabError::io("accept at", &self.path))?;
-                let inward = Splitter::default();
-                self.wire = Some(Wire {
-                    stream,
-                    inward,
-                    unsent: Vec::new(),
-                });
-                Ok(true)
-            }
-        }
-    }
-
-    fn queue(&mut self, frame: &Frame) {
-        let Some(wire) = &mut self.wire else { return };
-        if wire.unsent.len() + frame.len() <= UNREAD_LIMIT {
-            wire.unsent
-                .extend_from_slice(&(frame.len() as u32).to_be_bytes());
-            wire.unsent.extend_from_slice(frame);
-        }
-    }
-}
-
-impl Wire {
-    /// Reads what there is; false at the end of the stream.
-    fn read(&mut self, buffer: &mut [u8], frames: &mut Vec<Frame>) -> bool {
-        match self.stream.read(buffer) {
-            Ok(0) => false,
-            Ok(n) => self
-                .inward
-                .push(&buffer[..n], |frame| frames.push(frame))
-                .is_ok(),
-            Err(e) => matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
-        }
-    }
-
-    /// Writes what can be written; false if the other end is gone.
-    fn write(&mut self) -> bool {
-        while !self.unsent.is_empty() {
-            match self.stream.write(&self.unsent) {
-                Ok(n) => drop(self.unsent.drain(..n)),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return true,
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return false,
-            }
-        }
-        true
-    }
-}
-
 struct Runner {
     fabric: Fabric,
     plugs: Vec<Plug>,
@@ -245,6 +179,7 @@ struct Runner {
     wake: Sender<&'static str>,
     stopped: UnixStream,
     counts: Arc<Mutex<Counts>>,
+    written_out: Arc<Mutex<Instant>>,
 }
 
 /// What `ppoll` said of one port.
@@ -279,8 +214,12 @@ impl Runner {
             }
             self.deliver();
             if written_out.elapsed() > IDLE {
-                written_out = Instant::now();
                 self.capture.flush()?;
+                written_out = Instant::now();
+                *self
+                    .written_out
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = written_out;
                 *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.fabric.counts();
             }
         }
@@ -370,6 +309,7 @@ mod tests {
     use super::super::frame::tests::{ALL, frame, magic_packet};
     use super::super::network::{MACHINES, find};
     use super::*;
+    use std::io::{Read, Write};
 
     struct Nic(UnixStream);
 

@@ -1,0 +1,369 @@
+//! The lab as a whole: what experiments and the command line use.
+//!
+//! ```text
+//! Lab::up  ->  ready state saved for these inputs?  --no-->  boot two at a time, prepare, save
+//!                          |                                         |
+//!                          +--------------- load <-------------------+
+//! ```
+//!
+//! So every lab that is in use was loaded from a saved state, the first one too, and all start
+//! alike. A supervisor thread switches machines on when the switch sees a wake-on-LAN packet for
+//! them, and notices when they shut down.
+
+use super::accel::{self, Choice, Wanted};
+use super::bringup;
+use super::bundle::Bundle;
+use super::cancel::Cancel;
+use super::children::{self, Nursery};
+use super::disks::DiskSet;
+use super::error::{LabError, Result};
+use super::events::Events;
+use super::golden;
+use super::guest::{Output, SMALL};
+use super::lock::{self, LabLock};
+use super::machine::{Machine, Power};
+use super::network::{self, MACHINES, Spec};
+use super::progress::{Listener, Step};
+use super::qemu::{Disk, Launch, Sockets};
+use super::ready::{self, Ready};
+use super::site::Site;
+use super::switch::Switch;
+use super::volume;
+use ringward::cluster::Topology;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Room that a run needs: logs, the capture and what machines write.
+const RUN_MB: u64 = 2 << 10;
+/// How often the supervisor looks whether a machine has shut down.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// What kind of lab is wanted.
+#[derive(Clone)]
+pub struct Options {
+    /// Tools, images and agent.
+    pub bundle: Bundle,
+    /// Another agent than the bundle's, to try it without building images.
+    pub agent: Option<PathBuf>,
+    /// KVM or emulation.
+    pub accel: Wanted,
+    /// Where logs, capture and disks of this run go; made if need be.
+    pub run_dir: PathBuf,
+    /// The text of `cluster.toml` up to `[probe]`.
+    pub settings: String,
+    /// The ring, or the conventional method's star.
+    pub topology: Topology,
+    /// Ignore a saved ready state.
+    pub fresh: bool,
+    /// Machines booted, saved or loaded at the same time.
+    pub at_once: usize,
+    /// Only these machines, neither prepared nor saved; all if empty.
+    pub only: Vec<&'static str>,
+    /// What this process is doing, for the message to a second one.
+    pub purpose: String,
+}
+
+/// A lab that is up. Dropped, it goes down; [`Lab::down`] does so too and checks for leftovers.
+pub struct Lab {
+    machines: Vec<Arc<Machine>>,
+    supervisor: Option<JoinHandle<()>>,
+    ending: Cancel,
+    switch: Switch,
+    parts: Parts,
+    _lock: LabLock,
+}
+
+/// What machines are made of and with.
+struct Parts {
+    options: Options,
+    choice: Choice,
+    events: Arc<Events>,
+    nursery: Arc<Nursery>,
+    sockets: PathBuf,
+}
+
+impl Lab {
+    /// Brings the lab up: loads the ready state of these inputs, or makes it first.
+    pub fn up(options: &Options, cancel: &Cancel, tell: &Listener) -> Result<Lab> {
+        let lock = LabLock::take(&lock::runtime_dir()?, &options.purpose)?;
+        Lab::up_locked(lock, options, cancel, tell)
+    }
+
+    /// Like [`Lab::up`], for a process that has the lock already.
+    pub fn up_locked(
+        lock: LabLock,
+        options: &Options,
+        cancel: &Cancel,
+        tell: &Listener,
+    ) -> Result<Lab> {
+        let run_dir = &options.run_dir;
+        std::fs::create_dir_all(run_dir.join("machines"))
+            .map_err(LabError::io("create", run_dir))?;
+        volume::need_room(run_dir, RUN_MB, "a run", "--run-dir")?;
+        let sockets = lock::runtime_dir()?.join("lan");
+        remake(&sockets)?;
+        let nursery = Arc::new(Nursery::new());
+        tell("lab", Step::Begins("choosing the accelerator".to_owned()));
+        let choice = accel::choose(options.accel, &options.bundle.tools, &nursery, &sockets)?;
+        tell("lab", Step::Done(format!("accelerator: {choice}")));
+        let events = Arc::new(Events::create(&run_dir.join("events.log"))?);
+        events.note("lab", &format!("accelerator: {choice}"));
+        let (switch, wakes) = Switch::start(&MACHINES, &sockets, &run_dir.join("lan.pcap"))?;
+        let ending = Cancel::default();
+        let parts = Parts {
+            options: options.clone(),
+            choice,
+            events,
+            nursery,
+            sockets,
+        };
+        let machines = Vec::new();
+        let mut lab = Lab {
+            machines,
+            supervisor: None,
+            ending,
+            switch,
+            parts,
+            _lock: lock,
+        };
+        lab.machines = lab.parts.bring_up(cancel, tell)?;
+        let (machines, ending) = (lab.machines.clone(), lab.ending.clone());
+        lab.supervisor = Some(std::thread::spawn(move || {
+            supervise(&machines, &wakes, &ending)
+        }));
+        Ok(lab)
+    }
+
+    /// All machines of the lab.
+    pub fn machines(&self) -> &[Arc<Machine>] {
+        &self.machines
+    }
+
+    /// A machine by name; the error lists the names there are.
+    pub fn machine(&self, name: &str) -> Result<&Arc<Machine>> {
+        let spec = network::find(name)?;
+        self.machines
+            .iter()
+            .find(|m| m.spec == *spec)
+            .ok_or_else(|| {
+                let known: Vec<&str> = self.machines.iter().map(|m| m.spec.name).collect();
+                LabError::NoMachine {
+                    name: name.to_owned(),
+                    known: known.join(" "),
+                }
+            })
+    }
+
+    /// Runs a program inside a machine, as root, and waits for its end.
+    pub fn exec(&self, name: &str, argv: &[&str], within: Duration) -> Result<Output> {
+        self.machine(name)?.guest.exec(argv, within)
+    }
+
+    /// A whole file of a machine.
+    pub fn read_file(&self, name: &str, path: &str) -> Result<Vec<u8>> {
+        self.machine(name)?.guest.read_file(path)
+    }
+
+    /// The LAN: faults and counts.
+    pub fn switch(&self) -> &Switch {
+        &self.switch
+    }
+
+    /// The capture, with everything in it that machines have sent before this call.
+    pub fn capture(&self) -> Result<PathBuf> {
+        self.switch.flush()?;
+        Ok(self.parts.options.run_dir.join("lan.pcap"))
+    }
+
+    /// What happened, by the host's clock.
+    pub fn events(&self) -> &Events {
+        &self.parts.events
+    }
+
+    /// The accelerator and why it was chosen.
+    pub fn choice(&self) -> &Choice {
+        &self.parts.choice
+    }
+
+    /// Where this run's files are.
+    pub fn run_dir(&self) -> &Path {
+        &self.parts.options.run_dir
+    }
+
+    /// Ends the lab. An error if a process or a socket is left; disks of the run are removed.
+    pub fn down(mut self) -> Result<()> {
+        self.end();
+        let Parts {
+            sockets, options, ..
+        } = &self.parts;
+        let disks = options.run_dir.join("disks");
+        if disks.exists() {
+            std::fs::remove_dir_all(&disks).map_err(LabError::io("remove", &disks))?;
+        }
+        self.switch.stop()?;
+        let mut left: Vec<String> = children::own_children()
+            .into_iter()
+            .map(|c| format!("process {c}"))
+            .collect();
+        let read = std::fs::read_dir(sockets).map_err(LabError::io("read", sockets))?;
+        left.extend(read.flatten().map(|e| e.path().display().to_string()));
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(LabError::Leftovers(left.join(", ")))
+        }
+    }
+
+    fn end(&mut self) {
+        self.ending.set();
+        if let Some(supervisor) = self.supervisor.take() {
+            let _ = supervisor.join();
+        }
+        for machine in &self.machines {
+            machine.end("off (the lab goes down)");
+        }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Parts {
+    fn bring_up(&self, cancel: &Cancel, tell: &Listener) -> Result<Vec<Arc<Machine>>> {
+        let o = &self.options;
+        let agent = o.agent.as_ref().unwrap_or(&o.bundle.agent);
+        if !o.only.is_empty() {
+            let set = DiskSet::at(&o.run_dir.join("disks"));
+            let machines = self.make(&set, agent, tell)?;
+            bringup::bring_up(&machines, o.at_once, cancel, tell)?;
+            return Ok(machines);
+        }
+        let settings = format!("{}\n{}", o.settings, o.topology);
+        let place = Ready::place(&o.bundle, agent, &settings, self.choice.accel)?;
+        let set = match place.set() {
+            Some(set) if !o.fresh => set,
+            _ => {
+                let part = place.begin()?;
+                let made = self.make_ready(&DiskSet::at(&part), agent, cancel, tell);
+                match made {
+                    Ok(()) => place.finish(&part)?,
+                    Err(error) => {
+                        // Without memory files it is of no use; the logs are in the run directory.
+                        let _ = std::fs::remove_dir_all(&part);
+                        return Err(error);
+                    }
+                }
+            }
+        };
+        let disks = o.run_dir.join("disks");
+        let machines = self.fleet(|name| set.stand_on(name, &disks, &o.bundle.tools))?;
+        ready::restore(&machines, &set, o.at_once, cancel, tell)?;
+        Ok(machines)
+    }
+
+    /// Boots, prepares and saves a lab in the directory of `set`.
+    fn make_ready(
+        &self,
+        set: &DiskSet,
+        agent: &Path,
+        cancel: &Cancel,
+        tell: &Listener,
+    ) -> Result<()> {
+        let machines = self.make(set, agent, tell)?;
+        bringup::bring_up(&machines, self.options.at_once, cancel, tell)?;
+        golden::prepare(&machines, self.options.at_once, cancel, tell)?;
+        ready::save(&machines, set, self.options.at_once, tell)
+    }
+
+    /// Makes disks and machines; the machines are off.
+    fn make(&self, set: &DiskSet, agent: &Path, tell: &Listener) -> Result<Vec<Arc<Machine>>> {
+        let start = Instant::now();
+        tell(
+            "lab",
+            Step::Begins("making keys, media and volumes".to_owned()),
+        );
+        let site = Site::new(&self.options.settings, self.options.topology)?;
+        for spec in self.specs() {
+            set.make(spec, &site, &self.options.bundle, agent)?;
+        }
+        let took = start.elapsed().as_secs_f64();
+        tell(
+            "lab",
+            Step::Done(format!("media and volumes made in {took:.1} s")),
+        );
+        self.fleet(|name| Ok(set.disks(name)))
+    }
+
+    fn specs(&self) -> impl Iterator<Item = &'static Spec> + '_ {
+        let only = &self.options.only;
+        MACHINES
+            .iter()
+            .filter(move |m| only.is_empty() || only.contains(&m.name))
+    }
+
+    fn fleet(&self, disks: impl Fn(&str) -> Result<Vec<Disk>>) -> Result<Vec<Arc<Machine>>> {
+        let o = &self.options;
+        let machine = |spec: &'static Spec| {
+            let logs = o.run_dir.join("machines").join(spec.name);
+            std::fs::create_dir_all(&logs).map_err(LabError::io("create", &logs))?;
+            let launch = Launch {
+                spec: *spec,
+                image: o.bundle.image(spec.name)?.clone(),
+                accel: self.choice.accel,
+                disks: disks(spec.name)?,
+                sockets: Sockets::new(&self.sockets, spec.name),
+                console_log: logs.join("console.log"),
+            };
+            let (tools, log) = (o.bundle.tools.clone(), logs.join("qemu.log"));
+            let (nursery, events) = (self.nursery.clone(), self.events.clone());
+            Ok(Arc::new(Machine::new(launch, log, tools, nursery, events)))
+        };
+        self.specs().map(machine).collect()
+    }
+}
+
+/// Switches on machines that are called, and notices those that have shut down.
+fn supervise(machines: &[Arc<Machine>], wakes: &Receiver<&'static str>, ending: &Cancel) {
+    while !ending.is_set() {
+        match wakes.recv_timeout(LOOK_EVERY) {
+            Ok(name) => wake(machines, name),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(LOOK_EVERY),
+        }
+        for machine in machines {
+            machine.reap();
+        }
+    }
+}
+
+fn wake(machines: &[Arc<Machine>], name: &str) {
+    let Some(machine) = machines.iter().find(|m| m.spec.name == name) else {
+        return;
+    };
+    machine.reap();
+    if machine.power().0 != Power::Off {
+        return;
+    }
+    if let Err(error) = machine.on("wake-on-LAN") {
+        machine.note(&format!("cannot be switched on: {error}"));
+    }
+}
+
+fn remake(dir: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(LabError::io("remove", dir)(e));
+        }
+        _ => {}
+    }
+    std::fs::create_dir_all(dir).map_err(LabError::io("create", dir))
+}
+
+/// How long a small command may take; for callers that have no opinion.
+pub const EXEC_WITHIN: Duration = SMALL;
