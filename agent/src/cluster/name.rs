@@ -99,6 +99,16 @@ impl FromStr for Mac {
     }
 }
 
+impl Mac {
+    /// The hardware address of this machine's backup VM: the same with the bit for local
+    /// administration turned over, so that no two machines of a cluster share one.
+    pub fn of_vm(self) -> Self {
+        let [first, rest @ ..] = self.0;
+        let [b, c, d, e, g] = rest;
+        Self([first ^ 0x02, b, c, d, e, g])
+    }
+}
+
 impl TryFrom<String> for Mac {
     type Error = String;
 
@@ -174,6 +184,8 @@ mod tests {
     fn hardware_addresses_round_trip() {
         let text = "00:1b:21:0a:ff:01";
         assert_eq!(text.parse::<Mac>().unwrap().to_string(), text);
+        let vm = "00:00:00:00:00:03".parse::<Mac>().unwrap().of_vm();
+        assert_eq!(vm.to_string(), "02:00:00:00:00:03");
         for bad in [
             "",
             "00:00:00:00:00",
