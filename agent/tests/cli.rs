@@ -52,6 +52,8 @@ fn help_texts() {
         "flag",
         "flag set",
         "probe",
+        "backup",
+        "backup prepare",
         "data",
         "data check",
         "ring",
@@ -254,6 +256,38 @@ fn probes_of_nothing() {
     ");
     insta::assert_snapshot!(place.run("probe ftp 127.0.0.9 --settings absent.toml"), @r"
     ringward: read absent.toml: No such file or directory (os error 2)
+    [exit status: 1]
+    ");
+}
+
+#[test]
+fn golden_states_of_nothing() {
+    let place = Place::new();
+    insta::assert_snapshot!(place.run("backup list --share ."), @r"
+    ringward: list ./backup; is the share mounted?: No such file or directory (os error 2)
+    [exit status: 1]
+    ");
+    insta::assert_snapshot!(place.run("backup prepare ftp --site . --share ."), @r"
+    ringward: read ./node.toml: No such file or directory (os error 2); is the site medium (volume RINGWARD) in and mounted?
+    [exit status: 1]
+    ");
+    place.write("node.toml", "name = \"mail\"\n");
+    insta::assert_snapshot!(place.run("backup prepare ftp --site . --share share"), @r"
+    ringward: read share/ftp.dat: No such file or directory (os error 2) (is the share mounted here, and complete?)
+    [exit status: 1]
+    ");
+    place.write("mail.dat", MAIL);
+    insta::assert_snapshot!(place.run("backup prepare ftp --site . --share ."), @r"
+    ringward: there is no ftp.dat on the share; known servers: mail
+    [exit status: 1]
+    ");
+    insta::assert_snapshot!(place.run("backup verify mail --site . --share ."), @r"
+    ringward: read ./cluster.toml: No such file or directory (os error 2) (is the share mounted here, and complete?)
+    [exit status: 1]
+    ");
+    fs::create_dir_all(place.path().join("backup/ftpb")).unwrap();
+    insta::assert_snapshot!(place.run("backup list --share ."), @r"
+    ftpb: read ./backup/ftpb/current: No such file or directory (os error 2)
     [exit status: 1]
     ");
 }

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 it failed or the answer is no, 2 the command line makes no sense.
 
+mod backup;
 mod data;
 mod flag;
 mod keys;
@@ -47,6 +48,9 @@ enum Command {
     Flag(flag::Command),
     /// Examine a service once, or write an access log as a client sees it
     Probe(probe::Command),
+    /// Make and try the golden states of backup VMs
+    #[command(subcommand)]
+    Backup(backup::Command),
     /// Check or seal files of management data
     #[command(subcommand)]
     Data(data::Command),
@@ -101,6 +105,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Status(command) => command.run(),
         Command::Flag(command) => command.run(),
         Command::Probe(command) => command.run(),
+        Command::Backup(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Ring(command) => command.run(),
         Command::Keys(command) => command.run(),
