@@ -1,0 +1,166 @@
+//! Reads a finished run: figures from its logs, the audit, the verdict and the picture.
+
+use super::audit::{self, Evidence};
+use super::client;
+use super::rundir::RunDir;
+use super::runner::Run;
+use super::site::node;
+use super::spec::{Experiment, Measure};
+use crate::report::access::{self, Access};
+use crate::report::figures::Measured;
+use crate::report::owners::Owners;
+use crate::report::result::{RunResult, TargetResult};
+use crate::report::story::Story;
+use std::fs::File;
+use std::io::BufReader;
+use std::time::Duration;
+
+/// The grid of the paper's client.
+const PAPERS_CLIENT: Duration = Duration::from_secs(1);
+
+/// A judged run: the verdict and what a picture of it is drawn from.
+pub struct Judged {
+    /// For the report.
+    pub result: RunResult,
+    /// The system logs.
+    pub story: Story,
+    /// The client's accesses, by target.
+    pub accesses: Vec<(String, Vec<Access>)>,
+    /// Who answered for the VIPs.
+    pub owners: Option<Owners>,
+}
+
+/// Judges the run whose files lie in `folder` of the run directory. `began` is its beginning by
+/// the lab's clock.
+#[must_use]
+pub fn judge(
+    run: &Run<'_>,
+    experiment: &Experiment,
+    number: u32,
+    dir: &RunDir,
+    folder: &str,
+    began: Duration,
+) -> Judged {
+    let story = run.story();
+    let now = run.site().now();
+    let mut failures = run.failures.clone();
+    let accesses: Vec<(String, Vec<Access>)> = experiment
+        .targets
+        .iter()
+        .map(|target| {
+            let path = dir.path().join(folder).join(format!("client/{target}.log"));
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            (target.clone(), access::parse(&text, now))
+        })
+        .collect();
+
+    let Some(struck) = run.struck else {
+        let result = RunResult {
+            number,
+            took_s: now.saturating_sub(began).as_secs_f64(),
+            failures,
+            findings: Vec::new(),
+            targets: Vec::new(),
+        };
+        return Judged {
+            result,
+            story,
+            accesses,
+            owners: None,
+        };
+    };
+
+    let struck_for_client = run.clocks[0].to_machine(node::CLIENT, struck);
+    let targets: Vec<TargetResult> = accesses
+        .iter()
+        .map(|(target, accesses)| read_target(target, accesses, struck_for_client, &story))
+        .collect();
+    if failures.is_empty() {
+        failures.extend(
+            targets
+                .iter()
+                .flat_map(|target| lacking(experiment, target)),
+        );
+    }
+    let vips: Vec<_> = run.servers.iter().map(|server| server.vip).collect();
+    let since = run.looks.first().map_or(struck, |(at, _)| *at);
+    let capture = dir.path().join(folder).join("lan.pcap");
+    let owners = File::open(capture)
+        .ok()
+        .and_then(|file| Owners::read(BufReader::new(file), &vips, since).ok());
+    let findings = audit::audit(&Evidence {
+        servers: &run.servers,
+        trouble: experiment.trouble,
+        targets: &experiment.targets,
+        looks: &run.looks,
+        owners: owners.as_ref(),
+        story: &story,
+    });
+    let took_s = run.site().now().saturating_sub(began).as_secs_f64();
+    let result = RunResult {
+        number,
+        took_s,
+        failures,
+        findings,
+        targets,
+    };
+    Judged {
+        result,
+        story,
+        accesses,
+        owners,
+    }
+}
+
+/// The figures of one target, from the acting server's log and the client's.
+fn read_target(target: &str, accesses: &[Access], struck: Duration, story: &Story) -> TargetResult {
+    let outages = access::outages(accesses, struck);
+    let slow = access::outages(&access::resample(accesses, PAPERS_CLIENT), struck);
+    let first = |outages: &[access::Outage]| outages.first().map(|o| o.length().as_secs_f64());
+    let measured = Measured {
+        disconnection: first(&outages),
+        disconnection_1s: first(&slow),
+        ..story.measured(target)
+    };
+    TargetResult {
+        server: target.to_owned(),
+        actor: story.actor(target).map(|(server, _)| server.to_owned()),
+        measured,
+        later_outages_s: outages
+            .iter()
+            .skip(1)
+            .map(|o| o.length().as_secs_f64())
+            .collect(),
+    }
+}
+
+/// Figures that the experiment asks for and the logs do not show.
+fn lacking(experiment: &Experiment, target: &TargetResult) -> Vec<String> {
+    let m = &target.measured;
+    let found = [
+        (Measure::Function, m.function, "a recovery of the function"),
+        (Measure::Target, m.target, "a recovery of the target"),
+        (
+            Measure::Activation,
+            m.activation,
+            "an activation of the backup VM",
+        ),
+        (
+            Measure::Disconnection,
+            m.disconnection,
+            "an outage that ended",
+        ),
+    ];
+    let path = client::log_path(&target.server);
+    found
+        .into_iter()
+        .filter(|(measure, value, _)| experiment.wants(*measure) && value.is_none())
+        .map(|(measure, _, what)| {
+            let log = match measure {
+                Measure::Disconnection => format!("the client's log {path}"),
+                _ => "the system logs".to_owned(),
+            };
+            format!("{log} does not show {what} of {}", target.server)
+        })
+        .collect()
+}

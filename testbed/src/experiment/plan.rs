@@ -1,0 +1,189 @@
+//! The steps of a run, how long each should take and when waiting for it ends.
+
+use super::progress::Phase;
+use super::spec::{Experiment, TroubleKind};
+use crate::report::analytical::{self, Characteristics, Parameters, Settings};
+use crate::report::paper::Paper;
+use ringward::cluster::Timings;
+use std::time::Duration;
+
+/// A step of a run, in the order in which they come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// The site is brought to its ready state.
+    Lab,
+    /// Every server is in the ring and holds its VIP.
+    Regular,
+    /// The client is served.
+    Served,
+    /// An examination begins (S).
+    Cycle,
+    /// The moment of the trouble comes.
+    Moment,
+    /// A manager detects the trouble.
+    Detected,
+    /// The function is back on a backup VM.
+    Function,
+    /// The target is back.
+    Target,
+    /// The ring is as at the start.
+    Home,
+    /// Everything is in the run directory.
+    Collected,
+}
+
+/// The steps of one experiment with their times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    steps: Vec<(Step, Phase)>,
+}
+
+/// Added to every bound: machines are emulated and share a few processors.
+const SLACK: Duration = Duration::from_secs(30);
+
+impl Plan {
+    /// The plan for `experiment` under `timings` on machines with these `characteristics` (the
+    /// paper's, when ours are not known yet).
+    #[must_use]
+    pub fn new(
+        experiment: &Experiment,
+        timings: &Timings,
+        characteristics: Option<Characteristics>,
+    ) -> Self {
+        let trouble = experiment.trouble;
+        let p = Parameters {
+            settings: settings(timings),
+            characteristics: characteristics.unwrap_or_else(papers),
+        };
+        let recovery = analytical::recovery(trouble, &p);
+        let detection = timings.t_im + timings.t_nd.max(timings.t_sw)
+            - experiment.moment.after_s(timings.t_im).min(timings.t_im);
+        let function = Duration::from_secs_f64(recovery.function.unwrap_or(0.0));
+        let target = Duration::from_secs_f64(recovery.target.max(0.0));
+        let restart = timings.t_sw + timings.t_sr;
+
+        let mut plan = Self { steps: Vec::new() };
+        let seconds = Duration::from_secs;
+        plan.add(Step::Lab, "lab ready", seconds(20), seconds(1800));
+        plan.add(Step::Regular, "ring regular", seconds(5), seconds(120));
+        plan.add(Step::Served, "client served", seconds(3), seconds(30));
+        plan.add(
+            Step::Cycle,
+            "next examination (S)",
+            timings.t_im / 2,
+            timings.t_im * 3,
+        );
+        let moment = experiment.moment.after_s(timings.t_im);
+        plan.add(Step::Moment, "moment of the trouble", moment, moment);
+        plan.add(
+            Step::Detected,
+            "trouble detected",
+            detection,
+            timings.t_im + detection,
+        );
+        if trouble.needs_backup() {
+            let bound = (timings.t_nd + restart + timings.t_va) * 2;
+            plan.add(Step::Function, "function recovered", function, bound);
+        }
+        let bound = match trouble {
+            TroubleKind::St1 => restart * 2,
+            _ => timings.t_rc + timings.t_up * 2 + target.mul_f64(0.5),
+        };
+        plan.add(
+            Step::Target,
+            "target recovered",
+            target.saturating_sub(function),
+            bound,
+        );
+        plan.add(
+            Step::Home,
+            "ring regular again",
+            seconds(5),
+            timings.t_im + seconds(60),
+        );
+        plan.add(Step::Collected, "logs collected", seconds(15), seconds(600));
+        plan
+    }
+
+    fn add(&mut self, step: Step, name: &'static str, expected: Duration, bound: Duration) {
+        self.steps.push((
+            step,
+            Phase {
+                name,
+                expected,
+                bound: bound + SLACK,
+            },
+        ));
+    }
+
+    /// All phases, for the display.
+    #[must_use]
+    pub fn phases(&self) -> Vec<Phase> {
+        self.steps.iter().map(|(_, phase)| phase.clone()).collect()
+    }
+
+    /// Place and phase of `step`, when this experiment has it.
+    #[must_use]
+    pub fn find(&self, step: Step) -> Option<(usize, &Phase)> {
+        let index = self.steps.iter().position(|(s, _)| *s == step)?;
+        Some((index, &self.steps[index].1))
+    }
+}
+
+/// The settings that enter the equations.
+#[must_use]
+pub fn settings(timings: &Timings) -> Settings {
+    Settings {
+        t_im: timings.t_im.as_secs_f64(),
+        t_nd: timings.t_nd.as_secs_f64(),
+        t_sw: timings.t_sw.as_secs_f64(),
+        t_rc: timings.t_rc.as_secs_f64(),
+    }
+}
+
+/// Table 3; only for what the operator is told to expect before ours are measured.
+fn papers() -> Characteristics {
+    let parameters = Paper::load().ok().and_then(|paper| paper.parameters("ftp"));
+    parameters.map_or(
+        Characteristics {
+            t_ts: 60.0,
+            t_tr: 60.0,
+            t_se: 1.0,
+            t_v: 5.0,
+        },
+        |p| p.characteristics,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::catalogue;
+
+    fn plan(name: &str) -> Plan {
+        let experiment = catalogue::find(name, &["ftp"]).unwrap();
+        Plan::new(&experiment, &Timings::default(), None)
+    }
+
+    #[test]
+    fn nt2_by_the_papers_figures() {
+        let text: String = plan("nt2")
+            .phases()
+            .iter()
+            .map(|phase| {
+                let (expected, bound) = (phase.expected.as_secs_f64(), phase.bound.as_secs_f64());
+                format!("{:24} {expected:6.2} {bound:7.2}\n", phase.name)
+            })
+            .collect();
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn st1_waits_for_no_backup() {
+        assert!(plan("st1").find(Step::Function).is_none());
+        assert_eq!(
+            plan("st1").find(Step::Target).map(|(index, _)| index),
+            Some(6)
+        );
+    }
+}

@@ -1,0 +1,413 @@
+//! Carries out one run of an experiment: trouble, waiting, collecting, judging.
+//!
+//! Whatever happens on the way, everything is collected and judged at the end, so that a run that
+//! failed can be understood from its directory alone.
+
+use super::client;
+use super::clocks::Clocks;
+use super::collect;
+use super::fault;
+use super::follow::Follower;
+use super::plan::{Plan, Step};
+use super::progress::Progress;
+use super::ring::RingState;
+use super::rundir::RunDir;
+use super::site::{self, Site, SiteServer, node};
+use super::spec::Experiment;
+use crate::report::analytical::Characteristics;
+use crate::report::calibration::Calibration;
+use crate::report::clock;
+use crate::report::story::{Entry, Milestone, Story};
+use anyhow::{Context, bail};
+use ringward::cluster::{Settings, Timings};
+use ringward::manage::event::Event;
+use std::time::Duration;
+
+/// Between two looks at what is awaited.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// A cycle found later than this after the moment of the trouble is let go for the next one.
+const LATE: Duration = Duration::from_millis(200);
+/// How long file server 1 may take to hand out a small file.
+const SMALL_FILE: Duration = Duration::from_secs(20);
+
+/// One run under way, and afterwards what it left.
+pub struct Run<'a> {
+    site: &'a mut dyn Site,
+    progress: &'a mut dyn Progress,
+    experiment: &'a Experiment,
+    plan: Plan,
+    /// What is known of the first target's machine, for the plan.
+    known: Option<Characteristics>,
+    pub(super) servers: Vec<SiteServer>,
+    follower: Option<Follower>,
+    /// What could not be done or was awaited in vain.
+    pub(super) failures: Vec<String>,
+    /// The settings of the cluster, once they were read.
+    pub(super) settings: Option<Settings>,
+    /// Looks at the ring with their moments, by the lab's clock.
+    pub(super) looks: Vec<(Duration, RingState)>,
+    /// Clocks before the trouble and at the end.
+    pub(super) clocks: [Clocks; 2],
+    /// When the trouble was made, by the lab's clock.
+    pub(super) struck: Option<Duration>,
+}
+
+impl<'a> Run<'a> {
+    /// A run that has not begun.
+    pub fn new(
+        site: &'a mut dyn Site,
+        progress: &'a mut dyn Progress,
+        experiment: &'a Experiment,
+        calibration: &Calibration,
+    ) -> Self {
+        let timings = Timings::profile(experiment.profile);
+        let target = experiment.targets.first().map_or("", String::as_str);
+        let known = calibration.characteristics(target, ringward::cluster::Activation::default());
+        let plan = Plan::new(experiment, &timings, known);
+        let servers = site.servers();
+        Self {
+            site,
+            progress,
+            experiment,
+            plan,
+            known,
+            servers,
+            follower: None,
+            failures: Vec::new(),
+            settings: None,
+            looks: Vec::new(),
+            clocks: Default::default(),
+            struck: None,
+        }
+    }
+
+    /// Carries the run out and collects what it left into `folder` of the run directory. What
+    /// goes wrong is in the run's failures.
+    pub fn carry_out(&mut self, fresh: bool, dir: &mut RunDir, folder: &str) {
+        self.progress
+            .plan(&self.experiment.title, &self.plan.phases());
+        if let Err(error) = self.until_home(fresh, dir, folder) {
+            self.failures.push(format!("{error:#}"));
+            self.progress.note(&format!("failed: {error:#}"));
+        }
+        // After an interruption nothing more is asked of the machines.
+        if self.site.sleep(Duration::ZERO).is_ok() {
+            self.collect(dir, folder);
+        }
+    }
+
+    /// The logs as far as they were followed.
+    pub(super) fn story(&self) -> Story {
+        self.follower
+            .as_ref()
+            .map(|follower| follower.story().clone())
+            .unwrap_or_default()
+    }
+
+    /// Where the run was made.
+    pub(super) fn site(&self) -> &dyn Site {
+        &*self.site
+    }
+
+    fn until_home(&mut self, fresh: bool, dir: &mut RunDir, folder: &str) -> anyhow::Result<()> {
+        self.prepare(fresh)?;
+        self.await_regular(Step::Regular)?;
+        collect::management(self.site, dir, folder, "before");
+        self.read_settings()?;
+        for target in self.targets()? {
+            client::start(self.site, &target, self.experiment.poll)?;
+        }
+        self.await_step(Step::Served, Self::unserved)?;
+        self.follower = Some(Follower::start(self.site)?);
+        let names: Vec<String> = self.machines();
+        self.clocks[0] = Clocks::read(self.site, names.iter().map(String::as_str));
+        self.strike()?;
+        self.await_milestone(Step::Detected, Milestone::Detected)?;
+        if self.plan.find(Step::Function).is_some() {
+            self.await_milestone(Step::Function, Milestone::FunctionRecovered)?;
+            self.look()?;
+        }
+        self.await_milestone(Step::Target, Milestone::TargetRecovered)?;
+        self.await_regular(Step::Home)
+    }
+
+    fn prepare(&mut self, fresh: bool) -> anyhow::Result<()> {
+        let began = self.site.now();
+        let Some((index, phase)) = self.plan.find(Step::Lab) else {
+            return Ok(());
+        };
+        self.progress.begin(index, phase);
+        let progress = &mut self.progress;
+        self.site
+            .prepare(self.experiment.profile, fresh, &mut |text| {
+                progress.note(text)
+            })?;
+        self.progress
+            .end(phase, self.site.now().saturating_sub(began));
+        Ok(())
+    }
+
+    /// Looks again and again until `look` gives no reason to go on waiting.
+    fn await_step(
+        &mut self,
+        step: Step,
+        mut look: impl FnMut(&mut Self) -> anyhow::Result<Option<String>>,
+    ) -> anyhow::Result<()> {
+        let Some((index, phase)) = self.plan.find(step) else {
+            return Ok(());
+        };
+        let phase = phase.clone();
+        self.progress.begin(index, &phase);
+        let began = self.site.now();
+        loop {
+            // A busy machine may fail to answer once; the bound decides.
+            let reason = look(self).unwrap_or_else(|error| Some(format!("{error:#}")));
+            let took = self.site.now().saturating_sub(began);
+            let Some(reason) = reason else {
+                self.progress.end(&phase, took);
+                return Ok(());
+            };
+            if took > phase.bound {
+                bail!(
+                    "{}: not within {} s ({reason})",
+                    phase.name,
+                    phase.bound.as_secs()
+                );
+            }
+            self.progress.tick();
+            self.site.sleep(LOOK_EVERY)?;
+        }
+    }
+
+    fn await_regular(&mut self, step: Step) -> anyhow::Result<()> {
+        let mut last = None;
+        self.await_step(step, |run| {
+            if run.follower.is_some() {
+                run.follow()?;
+            }
+            let state = RingState::look(run.site)?;
+            let reason = match state.irregular(&run.servers) {
+                None if step == Step::Home => run.unserved()?,
+                reason => reason,
+            };
+            last = Some((run.site.now(), state));
+            Ok(reason)
+        })?;
+        self.looks.extend(last);
+        Ok(())
+    }
+
+    fn await_milestone(&mut self, step: Step, milestone: Milestone) -> anyhow::Result<()> {
+        self.await_step(step, |run| {
+            run.follow()?;
+            let story = run.story();
+            let lacks = |target: &&String| !story.reached(target, milestone);
+            let missing: Vec<&str> = run
+                .experiment
+                .targets
+                .iter()
+                .filter(lacks)
+                .map(String::as_str)
+                .collect();
+            Ok((!missing.is_empty()).then(|| {
+                let last = last_words(&story);
+                format!(
+                    "for {}; the last word of the logs: {last}",
+                    missing.join(", ")
+                )
+            }))
+        })
+    }
+
+    /// Reads on in the logs and tells the operator what matters.
+    fn follow(&mut self) -> anyhow::Result<()> {
+        let Some(follower) = &mut self.follower else {
+            return Ok(());
+        };
+        for (server, entry) in follower.poll(self.site)? {
+            if !is_routine(&entry.event) {
+                let at = clock::display(entry.at);
+                self.progress
+                    .note(&format!("{at} {server:<6} {}", entry.event));
+            }
+        }
+        Ok(())
+    }
+
+    fn unserved(&mut self) -> anyhow::Result<Option<String>> {
+        for target in &self.experiment.targets {
+            if let Some(reason) = client::unserved(self.site, target)? {
+                return Ok(Some(reason));
+            }
+        }
+        Ok(None)
+    }
+
+    fn look(&mut self) -> anyhow::Result<()> {
+        let state = RingState::look(self.site)?;
+        self.looks.push((self.site.now(), state));
+        Ok(())
+    }
+
+    fn read_settings(&mut self) -> anyhow::Result<()> {
+        let path = "/share/cluster.toml";
+        let text = site::output(self.site, node::FILE1, &["cat", path], SMALL_FILE)?;
+        let settings = Settings::parse(path, &text)?;
+        if settings.profile != self.experiment.profile {
+            bail!(
+                "the cluster runs with profile {}, the experiment wants {}; prepare the lab anew \
+                 with --fresh",
+                settings.profile,
+                self.experiment.profile
+            );
+        }
+        // The same steps, with the times that are really in force.
+        self.plan = Plan::new(self.experiment, &settings.timings, self.known);
+        self.settings = Some(settings);
+        Ok(())
+    }
+
+    /// Makes the trouble at its moment after the next S that a manager outside the trouble logs.
+    fn strike(&mut self) -> anyhow::Result<()> {
+        let t_im = self
+            .settings
+            .as_ref()
+            .map(|s| s.timings.t_im)
+            .unwrap_or_default();
+        let moment = self.experiment.moment.after_s(t_im);
+        let watch = self.watch()?;
+        let (mut previous, mut strike) = (None, None);
+        self.await_step(Step::Cycle, |run| {
+            let Some(follower) = &mut run.follower else {
+                return Ok(None);
+            };
+            for (server, entry) in follower.poll(run.site)? {
+                let Event::AwaitS { seconds } = entry.event else {
+                    continue;
+                };
+                if server != watch {
+                    continue;
+                }
+                if previous.is_some_and(|previous| seconds < previous) {
+                    let s = entry.at.saturating_sub(Duration::from_secs(seconds));
+                    let at = run.clocks[0].to_lab(&watch, s) + moment;
+                    strike = (at + LATE > run.site.now()).then_some(at);
+                }
+                previous = Some(seconds);
+            }
+            Ok(strike
+                .is_none()
+                .then(|| format!("{watch} logged no new cycle")))
+        })?;
+        let strike = strike.context("no cycle was found")?;
+        self.await_step(Step::Moment, |run| {
+            let left = strike.saturating_sub(run.site.now());
+            if left > LOOK_EVERY {
+                return Ok(Some(format!("{:.1} s to go", left.as_secs_f64())));
+            }
+            run.site.sleep(left)?;
+            Ok(None)
+        })?;
+        self.struck = Some(self.site.now());
+        for target in self.targets()? {
+            self.progress
+                .note(&fault::describe(self.experiment.trouble, &target));
+            fault::strike(self.site, self.experiment.trouble, &target)?;
+        }
+        Ok(())
+    }
+
+    /// The server whose log tells the cycle: P1 of the first target, or the next one before it
+    /// that is not a target itself.
+    fn watch(&self) -> anyhow::Result<String> {
+        let names: Vec<&str> = self
+            .servers
+            .iter()
+            .map(|server| server.name.as_str())
+            .collect();
+        let first = self.experiment.targets.first().map_or("", String::as_str);
+        let at = names.iter().position(|name| *name == first).unwrap_or(0);
+        let before = (1..names.len()).map(|back| names[(at + names.len() - back) % names.len()]);
+        before
+            .into_iter()
+            .find(|name| !self.experiment.targets.iter().any(|target| target == name))
+            .map(str::to_owned)
+            .context("every server is a target; none is left to manage them")
+    }
+
+    fn targets(&self) -> anyhow::Result<Vec<SiteServer>> {
+        let find = |name: &String| {
+            let server = self
+                .servers
+                .iter()
+                .find(|server| server.name == *name)
+                .cloned();
+            server.with_context(|| format!("the site has no server {name}"))
+        };
+        self.experiment.targets.iter().map(find).collect()
+    }
+
+    fn machines(&self) -> Vec<String> {
+        let servers = self.servers.iter().map(|server| server.name.clone());
+        servers.chain([node::CLIENT.to_owned()]).collect()
+    }
+
+    fn collect(&mut self, dir: &mut RunDir, folder: &str) {
+        let began = self.site.now();
+        let phase = self
+            .plan
+            .find(Step::Collected)
+            .map(|(index, phase)| (index, phase.clone()));
+        if let Some((index, phase)) = &phase {
+            self.progress.begin(*index, phase);
+        }
+        if self.struck.is_some() {
+            // For a run that failed: what the logs said last, and how it looks now.
+            if let Err(error) = self.follow().and_then(|()| self.look()) {
+                dir.lacks(format!("a last look at the ring: {error:#}"));
+            }
+        }
+        let names = self.machines();
+        self.clocks[1] = Clocks::read(self.site, names.iter().map(String::as_str));
+        let targets = &self.experiment.targets;
+        for target in targets {
+            if let Err(error) = client::stop(self.site, target) {
+                dir.lacks(format!(
+                    "the end of the client's accesses to {target}: {error:#}"
+                ));
+            }
+        }
+        let accesses: Vec<(String, String)> = targets
+            .iter()
+            .map(|target| (target.clone(), client::log_path(target)))
+            .collect();
+        collect::everything(self.site, dir, folder, &accesses);
+        if let Some((_, phase)) = &phase {
+            self.progress
+                .end(phase, self.site.now().saturating_sub(began));
+        }
+    }
+}
+
+/// Lines that come every second and tell the operator nothing new.
+fn is_routine(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::AwaitS { .. } | Event::Wait {} | Event::P2Wait {}
+    )
+}
+
+/// The latest line of all logs that is not routine.
+fn last_words(story: &Story) -> String {
+    let telling = |entry: &&Entry| !is_routine(&entry.event);
+    let of_log = |(server, log): (&String, &Vec<Entry>)| {
+        let entry = log.iter().rev().find(telling)?;
+        Some((entry.at, format!("{server}: {}", entry.event)))
+    };
+    let last = story
+        .logs
+        .iter()
+        .filter_map(of_log)
+        .max_by_key(|(at, _)| *at);
+    last.map_or_else(|| "none".to_owned(), |(_, words)| words)
+}

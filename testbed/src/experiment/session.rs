@@ -1,0 +1,202 @@
+//! One experiment from its data to its report: all repeats, the table, the files.
+
+use super::judge::{self, Judged};
+use super::plan;
+use super::progress::Progress;
+use super::rundir::RunDir;
+use super::runner::Run;
+use super::site::Site;
+use super::spec::Experiment;
+use crate::report::calibration::Calibration;
+use crate::report::figures::{self, Measured};
+use crate::report::paper::Paper;
+use crate::report::result::{About, ExperimentResult, RunResult, SCHEMA};
+use crate::report::table::{self, Style};
+use anyhow::Context;
+use ringward::cluster::{Settings, Timings};
+
+/// How an experiment is to be run.
+#[derive(Debug, Clone, Copy)]
+pub struct Order {
+    /// How many times.
+    pub repeats: u32,
+    /// Nothing saved may be used for the first run.
+    pub fresh: bool,
+    /// How the table may look.
+    pub style: Style,
+}
+
+/// Runs `experiment` and writes its report into `dir`. Returns whether all of it was good.
+///
+/// # Errors
+/// When the report itself cannot be written. A run that fails is part of the report.
+pub fn run(
+    site: &mut dyn Site,
+    progress: &mut dyn Progress,
+    experiment: &Experiment,
+    order: Order,
+    dir: &mut RunDir,
+) -> anyhow::Result<bool> {
+    let made = jiff::Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string();
+    let mut runs: Vec<RunResult> = Vec::new();
+    let mut settings = None;
+    for number in 1..=order.repeats {
+        let calibration = calibration(site);
+        let began = site.now();
+        let folder = format!("run-{number}");
+        let mut run = Run::new(site, progress, experiment, &calibration);
+        run.carry_out(order.fresh && number == 1, dir, &folder);
+        let judged = judge::judge(&run, experiment, number, dir, &folder, began);
+        settings = run.settings.take().or(settings);
+        write_picture(&judged, dir, &folder)?;
+        runs.push(judged.result);
+        // An interruption ends the session, with the report of what there is.
+        if site.sleep(std::time::Duration::ZERO).is_err() {
+            break;
+        }
+    }
+    let result = report(site, experiment, settings.as_ref(), runs, made)?;
+    let text = text(&result, experiment, settings.as_ref(), order.style);
+    dir.write(
+        "result.json",
+        "the outcome for programs",
+        serde_json::to_string_pretty(&result)?,
+    )?;
+    dir.write(
+        "junit.xml",
+        "the outcome for continuous integration",
+        result.junit(),
+    )?;
+    let plain = self::text(&result, experiment, settings.as_ref(), Style::Plain);
+    dir.write("table.txt", "the outcome for people", plain)?;
+    dir.explain(&format!(
+        "Experiment {}: {}, {}",
+        experiment.name, experiment.title, result.made
+    ))?;
+    progress.print(&text);
+    progress.print(&format!("Everything about it: {}", dir.path().display()));
+    Ok(result.good)
+}
+
+/// The calibration of the site; an empty one when there is none yet.
+fn calibration(site: &dyn Site) -> Calibration {
+    Calibration::read(&site.calibration_path()).unwrap_or_default()
+}
+
+fn write_picture(judged: &Judged, dir: &mut RunDir, folder: &str) -> anyhow::Result<()> {
+    let owners = judged
+        .owners
+        .as_ref()
+        .map(serde_json::to_string_pretty)
+        .transpose()?;
+    if let Some(owners) = owners {
+        let about = "who answered for each VIP, and when, by the LAN capture";
+        dir.write(&format!("{folder}/owners.json"), about, owners)?;
+    }
+    Ok(())
+}
+
+fn report(
+    site: &dyn Site,
+    experiment: &Experiment,
+    settings: Option<&Settings>,
+    runs: Vec<RunResult>,
+    made: String,
+) -> anyhow::Result<ExperimentResult> {
+    let paper = Paper::load().context("reading the paper's figures")?;
+    let calibration = calibration(site);
+    let timings = settings.map_or_else(
+        || Timings::profile(experiment.profile),
+        |s| s.timings.clone(),
+    );
+    let activation = settings.map(|s| s.activation).unwrap_or_default();
+    let in_force = plan::settings(&timings);
+    let measured: Vec<Vec<Measured>> = runs
+        .iter()
+        .map(|run| run.targets.iter().map(|target| target.measured).collect())
+        .collect();
+    let rows = figures::rows(
+        experiment,
+        &paper,
+        in_force,
+        &calibration,
+        activation,
+        &measured,
+    );
+    Ok(ExperimentResult {
+        schema: SCHEMA,
+        made,
+        good: !runs.is_empty() && runs.iter().all(RunResult::is_good),
+        experiment: About {
+            name: experiment.name.clone(),
+            title: experiment.title.clone(),
+            trouble: experiment.trouble.to_string(),
+            targets: experiment.targets.clone(),
+            moment_s: experiment.moment.after_s(timings.t_im).as_secs_f64(),
+            profile: experiment.profile.to_string(),
+            poll_ms: u64::try_from(experiment.poll.as_millis()).unwrap_or(u64::MAX),
+        },
+        circumstances: site.facts(),
+        settings: settings.map(|_| in_force),
+        activation: settings.map(|s| s.activation),
+        calibration,
+        rows,
+        runs,
+    })
+}
+
+/// The table with what it stands on and the verdict.
+fn text(
+    result: &ExperimentResult,
+    experiment: &Experiment,
+    settings: Option<&Settings>,
+    style: Style,
+) -> String {
+    let mut notes = Vec::new();
+    if let (Some(s), Some(way)) = (result.settings, result.activation) {
+        let way = format!("{way:?}").to_lowercase();
+        notes.push(format!(
+            "Settings: T_im {}, T_nd {}, T_sw {}, T_rc {}; backup VMs activated by {way}.",
+            s.t_im, s.t_nd, s.t_sw, s.t_rc
+        ));
+    }
+    for target in &experiment.targets {
+        let way = settings.map(|s| s.activation).unwrap_or_default();
+        notes.push(match result.calibration.characteristics(target, way) {
+            Some(c) => format!(
+                "Our {target}: T_ts {:.2}, T_tr {:.2}, T_se {:.2}, T_v {:.2}.",
+                c.t_ts, c.t_tr, c.t_se, c.t_v
+            ),
+            None => format!(
+                "Our {target} was not calibrated: no analytical values. --fresh measures anew."
+            ),
+        });
+    }
+    if !result.circumstances.accelerator.is_empty() {
+        notes.push(format!(
+            "Machines run under {}.",
+            result.circumstances.accelerator
+        ));
+    }
+    for run in &result.runs {
+        let run_name = format!("Run {}", run.number);
+        notes.extend(
+            run.failures
+                .iter()
+                .map(|text| format!("{run_name} failed: {text}")),
+        );
+        notes.extend(
+            run.findings
+                .iter()
+                .map(|finding| format!("{run_name}, audit: {finding}")),
+        );
+    }
+    notes.push(if result.good {
+        "GOOD: the function came back, the server came home, the audit is clean.".to_owned()
+    } else {
+        "NOT GOOD: see above.".to_owned()
+    });
+    table::draw(&experiment.title, &result.rows, &notes, style)
+}
