@@ -6,6 +6,8 @@ use ringward::cluster::Daemon;
 use std::time::Duration;
 
 const WITHIN: Duration = Duration::from_secs(20);
+/// The accounts of examinations, on the client's site medium.
+const SETTINGS: &str = "/etc/ringward/cluster.toml";
 
 /// Where the client logs its accesses to the function of `server`.
 #[must_use]
@@ -46,6 +48,8 @@ pub fn start(site: &dyn Site, server: &SiteServer, every: Duration) -> anyhow::R
         &every,
         "--log",
         &log,
+        "--settings",
+        SETTINGS,
     ];
     site::output(site, node::CLIENT, &argv, WITHIN)
         .map(drop)

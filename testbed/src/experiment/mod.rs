@@ -2,12 +2,20 @@
 
 pub mod audit;
 pub mod catalogue;
+pub mod cli;
+pub mod client;
 pub mod clocks;
 pub mod collect;
 pub mod fault;
 pub mod follow;
+pub mod judge;
+pub mod plan;
 pub mod progress;
 pub mod ring;
 pub mod rundir;
+pub mod runner;
+pub mod session;
 pub mod site;
 pub mod spec;
+#[cfg(test)]
+mod tests;

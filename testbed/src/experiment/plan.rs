@@ -42,24 +42,25 @@ pub struct Plan {
 const SLACK: Duration = Duration::from_secs(30);
 
 impl Plan {
-    /// The plan for `experiment` under `timings` on machines with these `characteristics` (the
-    /// paper's, when ours are not known yet).
+    /// The plan for `experiment` under `timings` on machines with these `characteristics`; the
+    /// paper's stand in for those that are not known (NaN).
     #[must_use]
     pub fn new(
         experiment: &Experiment,
         timings: &Timings,
-        characteristics: Option<Characteristics>,
+        characteristics: Characteristics,
     ) -> Self {
         let trouble = experiment.trouble;
         let p = Parameters {
             settings: settings(timings),
-            characteristics: characteristics.unwrap_or_else(papers),
+            characteristics: expected(characteristics),
         };
         let recovery = analytical::recovery(trouble, &p);
         let detection = timings.t_im + timings.t_nd.max(timings.t_sw)
             - experiment.moment.after_s(timings.t_im).min(timings.t_im);
-        let function = Duration::from_secs_f64(recovery.function.unwrap_or(0.0));
-        let target = Duration::from_secs_f64(recovery.target.max(0.0));
+        let time = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let function = time(recovery.function.unwrap_or(0.0));
+        let target = time(recovery.target);
         let restart = timings.t_sw + timings.t_sr;
 
         let mut plan = Self { steps: Vec::new() };
@@ -141,28 +142,33 @@ pub fn settings(timings: &Timings) -> Settings {
     }
 }
 
-/// Table 3; only for what the operator is told to expect before ours are measured.
-fn papers() -> Characteristics {
-    let parameters = Paper::load().ok().and_then(|paper| paper.parameters("ftp"));
-    parameters.map_or(
-        Characteristics {
-            t_ts: 60.0,
-            t_tr: 60.0,
-            t_se: 1.0,
-            t_v: 5.0,
-        },
-        |p| p.characteristics,
-    )
+/// `ours` with the gaps filled from the paper's Table 3; only for what the operator is told to
+/// expect.
+fn expected(ours: Characteristics) -> Characteristics {
+    let papers = Paper::load().ok().and_then(|paper| paper.parameters("ftp"));
+    let Some(papers) = papers.map(|p| p.characteristics) else {
+        return ours;
+    };
+    let known = |ours: f64, theirs: f64| if ours.is_finite() { ours } else { theirs };
+    Characteristics {
+        t_ts: known(ours.t_ts, papers.t_ts),
+        t_tr: known(ours.t_tr, papers.t_tr),
+        t_se: known(ours.t_se, papers.t_se),
+        t_v: known(ours.t_v, papers.t_v),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::experiment::catalogue;
+    use crate::report::calibration::Calibration;
+    use ringward::cluster::Activation;
 
     fn plan(name: &str) -> Plan {
         let experiment = catalogue::find(name, &["ftp"]).unwrap();
-        Plan::new(&experiment, &Timings::default(), None)
+        let none = Calibration::default().characteristics("ftp", Activation::Standby, None);
+        Plan::new(&experiment, &Timings::default(), none)
     }
 
     #[test]

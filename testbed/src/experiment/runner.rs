@@ -19,7 +19,7 @@ use crate::report::calibration::Calibration;
 use crate::report::clock;
 use crate::report::story::{Entry, Milestone, Story};
 use anyhow::{Context, bail};
-use ringward::cluster::{Settings, Timings};
+use ringward::cluster::{Activation, Settings, Timings};
 use ringward::manage::event::Event;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub struct Run<'a> {
     experiment: &'a Experiment,
     plan: Plan,
     /// What is known of the first target's machine, for the plan.
-    known: Option<Characteristics>,
+    known: Characteristics,
     pub(super) servers: Vec<SiteServer>,
     follower: Option<Follower>,
     /// What could not be done or was awaited in vain.
@@ -62,7 +62,7 @@ impl<'a> Run<'a> {
     ) -> Self {
         let timings = Timings::profile(experiment.profile);
         let target = experiment.targets.first().map_or("", String::as_str);
-        let known = calibration.characteristics(target, ringward::cluster::Activation::default());
+        let known = calibration.characteristics(target, Activation::default(), None);
         let plan = Plan::new(experiment, &timings, known);
         let servers = site.servers();
         Self {

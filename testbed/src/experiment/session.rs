@@ -164,14 +164,21 @@ fn text(
     }
     for target in &experiment.targets {
         let way = settings.map(|s| s.activation).unwrap_or_default();
-        notes.push(match result.calibration.characteristics(target, way) {
-            Some(c) => format!(
-                "Our {target}: T_ts {:.2}, T_tr {:.2}, T_se {:.2}, T_v {:.2}.",
-                c.t_ts, c.t_tr, c.t_se, c.t_v
-            ),
-            None => format!(
-                "Our {target} was not calibrated: no analytical values. --fresh measures anew."
-            ),
+        let c = result.calibration.characteristics(target, way, None);
+        let known = [
+            ("T_ts", c.t_ts),
+            ("T_tr", c.t_tr),
+            ("T_se", c.t_se),
+            ("T_v", c.t_v),
+        ]
+        .into_iter()
+        .filter(|(_, value)| value.is_finite())
+        .map(|(name, value)| format!("{name} {value:.2}"))
+        .collect::<Vec<_>>()
+        .join(", ");
+        notes.push(match known.as_str() {
+            "" => format!("Our {target} was not measured beforehand; see --fresh."),
+            known => format!("Our {target}, measured beforehand: {known}."),
         });
     }
     if !result.circumstances.accelerator.is_empty() {

@@ -80,16 +80,23 @@ impl Calibration {
         }
     }
 
-    /// What the equations need about `server`, when all of it is known.
+    /// What the equations need about `server`. `t_v_in_log` stands in for a T_v that was not
+    /// measured beforehand. What is not known is NaN, and so is every result that needs it.
     #[must_use]
-    pub fn characteristics(&self, server: &str, way: Activation) -> Option<Characteristics> {
-        let times = self.servers.get(server)?;
-        Some(Characteristics {
-            t_ts: times.start?,
-            t_tr: times.restart?,
-            t_se: times.service_exam?,
-            t_v: self.activation(server, way)?,
-        })
+    pub fn characteristics(
+        &self,
+        server: &str,
+        way: Activation,
+        t_v_in_log: Option<f64>,
+    ) -> Characteristics {
+        let times = self.servers.get(server).copied().unwrap_or_default();
+        let t_v = self.activation(server, way).or(t_v_in_log);
+        Characteristics {
+            t_ts: times.start.unwrap_or(f64::NAN),
+            t_tr: times.restart.unwrap_or(f64::NAN),
+            t_se: times.service_exam.unwrap_or(f64::NAN),
+            t_v: t_v.unwrap_or(f64::NAN),
+        }
     }
 
     /// Reads `path`.
@@ -170,15 +177,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_equations_get_all_or_nothing() {
+    fn what_was_not_measured_is_not_a_number() {
         let mut calibration = calibration();
-        let t_v = |c: &Calibration, way| c.characteristics("ftp", way).map(|c| c.t_v);
-        assert_eq!(t_v(&calibration, Activation::Standby), Some(0.84));
-        calibration.servers.get_mut("ftp").unwrap().restart = None;
-        assert_eq!(t_v(&calibration, Activation::Restore), None);
-        assert_eq!(
-            calibration.characteristics("mail", Activation::Standby),
-            None
-        );
+        let t_v = |c: &Calibration| c.characteristics("ftp", Activation::Standby, Some(9.0)).t_v;
+        assert_eq!(t_v(&calibration), 0.84);
+        let ftp = calibration.servers.get_mut("ftp").unwrap();
+        (ftp.activation_standby, ftp.restart) = (None, None);
+        assert_eq!(t_v(&calibration), 9.0);
+        let ftp = calibration.characteristics("ftp", Activation::Standby, None);
+        assert!(ftp.t_v.is_nan() && ftp.t_tr.is_nan() && ftp.t_se == 0.12);
     }
 }

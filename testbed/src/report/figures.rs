@@ -45,14 +45,10 @@ pub struct Row {
 }
 
 impl Row {
-    /// The middle one of our measurements (of an even number, the mean of the middle two).
+    /// The median of our measurements.
     #[must_use]
     pub fn median(&self) -> Option<f64> {
-        let mut sorted = self.our_measured.clone();
-        sorted.sort_by(f64::total_cmp);
-        let upper = *sorted.get(sorted.len() / 2)?;
-        let lower = sorted[(sorted.len() - 1) / 2];
-        Some((lower + upper) / 2.0)
+        median(self.our_measured.clone())
     }
 
     /// Smallest and largest of several measurements.
@@ -69,6 +65,14 @@ impl Row {
     pub fn difference(&self) -> Option<f64> {
         Some(self.median()? - self.our_analytical?.value)
     }
+}
+
+/// The middle one of some values (of an even number, the mean of the middle two).
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let upper = *values.get(values.len() / 2)?;
+    let lower = values[(values.len() - 1) / 2];
+    Some((lower + upper) / 2.0)
 }
 
 /// A value without a range.
@@ -96,12 +100,12 @@ pub fn rows(
             .iter()
             .filter_map(|run| run.get(index).copied())
             .collect();
-        let ours = calibration
-            .characteristics(target, activation)
-            .map(|characteristics| Parameters {
-                settings,
-                characteristics,
-            });
+        let in_log = median(measured.iter().filter_map(|m| m.activation).collect());
+        let characteristics = calibration.characteristics(target, activation, in_log);
+        let ours = Parameters {
+            settings,
+            characteristics,
+        };
         rows.extend(rows_of(experiment, paper, target, ours, &measured));
         if experiment.wants(Measure::Activation) {
             rows.extend(activation_rows(
@@ -121,7 +125,7 @@ fn rows_of(
     experiment: &Experiment,
     paper: &Paper,
     target: &str,
-    ours: Option<Parameters>,
+    ours: Parameters,
     measured: &[Measured],
 ) -> Vec<Row> {
     let trouble = experiment.trouble;
@@ -131,7 +135,7 @@ fn rows_of(
     let theirs = paper
         .parameters(target)
         .map(|p| analytical::recovery(trouble, &p));
-    let ours = ours.map(|p| analytical::recovery(trouble, &p));
+    let ours = analytical::recovery(trouble, &ours);
 
     let row = |measure: Measure,
                label: &str,
@@ -143,7 +147,7 @@ fn rows_of(
             label: label.to_owned(),
             paper_measured: figure.map(|f| f.measured),
             paper_analytical: theirs.as_ref().and_then(span),
-            our_analytical: ours.as_ref().and_then(span),
+            our_analytical: span(&ours).filter(|span| span.value.is_finite()),
             our_measured: measured.iter().filter_map(read).collect(),
         })
     };

@@ -1,0 +1,305 @@
+//! Whole runs against a scripted site in virtual time.
+
+use super::catalogue;
+use super::progress::Lines;
+use super::ring::tests::{SHARE, addresses, two_servers};
+use super::rundir::RunDir;
+use super::session::{self, Order};
+use super::site::{Artefact, Facts, Ran, Site, SiteServer, Switch};
+use crate::report::calibration::tests::calibration;
+use crate::report::clock;
+use crate::report::owners::tests::{BACKUP, HOME, claims};
+use crate::report::table::Style;
+use ringward::cluster::Profile;
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const START: Duration = Duration::from_secs(20_000 * 86_400 + 46_000);
+
+/// What web1 logs after the trouble: milliseconds and text.
+const NT2: &[(u64, &str)] = &[
+    (7130, "ftp: network trouble detected"),
+    (9180, "ftp: network trouble found again"),
+    (9430, "ftp: backup VM ftpb start on web1"),
+    (10_270, "ftp: backup VM ftpb started on web1"),
+    (
+        10_390,
+        "ftp: function recovered, VIP 172.21.14.203 set on ftpb at web1",
+    ),
+    (47_000, "__ftp: stopped, WOL to 00:00:00:00:00:03"),
+    (68_000, "ftp: backup VM ftpb released on web1"),
+    (68_100, "ftp: target recovered, VIP 172.21.14.203 set"),
+];
+
+/// Two servers, of which web1 manages ftp and logs `script` once ftp is in trouble.
+struct Scripted {
+    now: Cell<Duration>,
+    struck: Cell<Option<Duration>>,
+    script: &'static [(u64, &'static str)],
+    /// The ring never becomes regular.
+    broken: bool,
+    dir: PathBuf,
+}
+
+impl Scripted {
+    fn new(dir: &Path, script: &'static [(u64, &'static str)]) -> Self {
+        calibration().write(&dir.join("calibration.json")).unwrap();
+        let (now, struck) = (Cell::new(START), Cell::new(None));
+        Self {
+            now,
+            struck,
+            script,
+            broken: false,
+            dir: dir.to_owned(),
+        }
+    }
+
+    fn log(&self) -> String {
+        let mut lines: Vec<(Duration, String)> = Vec::new();
+        let until = self.struck.get().unwrap_or(self.now()).min(self.now());
+        for second in 0..(until - START).as_secs() {
+            lines.push((
+                START + Duration::from_secs(second),
+                (second % 10).to_string(),
+            ));
+        }
+        for (ms, text) in self.script {
+            let at = self
+                .struck
+                .get()
+                .map(|struck| struck + Duration::from_millis(*ms));
+            if let Some(at) = at.filter(|at| *at <= self.now()) {
+                lines.push((at, (*text).to_owned()));
+            }
+        }
+        lines
+            .iter()
+            .map(|(at, text)| format!("{} {text}\n", clock::display(*at)))
+            .collect()
+    }
+
+    fn accesses(&self) -> String {
+        let struck = self.struck.get().unwrap_or(self.now());
+        let back = struck + Duration::from_millis(10_450);
+        let mut text = String::new();
+        let mut at = START;
+        while at <= self.now() {
+            let word = if at > struck && at < back {
+                "XX FTP connect: no answer"
+            } else {
+                "OK"
+            };
+            text.push_str(&format!("{} {word}\n", clock::display(at)));
+            at += Duration::from_millis(100);
+        }
+        text
+    }
+
+    fn answer(&self, node: &str, argv: &[&str]) -> String {
+        let line = argv.join(" ");
+        if line.contains("== claims") {
+            if self.broken {
+                "== group\n".to_owned()
+            } else {
+                SHARE.to_owned()
+            }
+        } else if line.contains("ip -4 -o addr") {
+            addresses(if node == "ftp" { 3 } else { 2 })
+        } else if line.contains("@@") {
+            let read: usize = argv
+                .iter()
+                .find_map(|arg| arg.strip_prefix("web1:"))
+                .and_then(|from| from.parse().ok())
+                .unwrap();
+            format!("@@ ftp\n\n@@ web1\n{}\n", &self.log()[read - 1..])
+        } else if line == "cat /share/log/web1.log" {
+            self.log()
+        } else if line == "cat /share/cluster.toml" {
+            "profile = \"paper\"\n".to_owned()
+        } else if line == "cat /run/access-ftp.log" {
+            self.accesses()
+        } else if line.starts_with("tail") {
+            self.accesses()
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .to_owned()
+        } else if line.starts_with("date") {
+            format!("{:.3}\n", self.now().as_secs_f64())
+        } else {
+            String::new()
+        }
+    }
+}
+
+impl Site for Scripted {
+    fn servers(&self) -> Vec<SiteServer> {
+        two_servers()
+    }
+
+    fn prepare(
+        &mut self,
+        _profile: Profile,
+        _fresh: bool,
+        say: &mut dyn FnMut(&str),
+    ) -> anyhow::Result<()> {
+        say("restored from the saved lab");
+        Ok(())
+    }
+
+    fn finish(&mut self, _keep: bool) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        self.now.get()
+    }
+
+    fn sleep(&self, time: Duration) -> anyhow::Result<()> {
+        self.now.set(self.now.get() + time);
+        Ok(())
+    }
+
+    fn exec(&self, node: &str, argv: &[&str], _within: Duration) -> anyhow::Result<Ran> {
+        self.now.set(self.now.get() + Duration::from_millis(1));
+        if argv[0] == "systemctl" && node == "ftp" {
+            self.struck.set(Some(self.now()));
+        }
+        let stdout = self.answer(node, argv).into_bytes();
+        Ok(Ran {
+            stdout,
+            ..Ran::default()
+        })
+    }
+
+    fn is_on(&self, _node: &str) -> bool {
+        true
+    }
+
+    fn power(&mut self, _node: &str, _switch: Switch) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn capture(&self) -> anyhow::Result<PathBuf> {
+        let struck = self.struck.get().unwrap_or(START);
+        let ms = |at: Duration| u64::try_from(at.as_millis()).unwrap();
+        let stay = |from: u64, mac| (ms(struck) + from, mac);
+        let path = self.dir.join("lan.pcap");
+        let mut macs = vec![stay(0, HOME)];
+        if self.script == NT2 {
+            macs.extend([stay(10_390, BACKUP), stay(68_100, HOME)]);
+        }
+        std::fs::write(&path, claims(&macs))?;
+        Ok(path)
+    }
+
+    fn artefacts(&self) -> Vec<Artefact> {
+        Vec::new()
+    }
+
+    fn calibration_path(&self) -> PathBuf {
+        self.dir.join("calibration.json")
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            accelerator: "a script".to_owned(),
+            ..Facts::default()
+        }
+    }
+}
+
+/// Runs an experiment; gives whether it was good, what was printed, and the run directory.
+fn run(name: &str, site: &mut Scripted) -> (bool, String, PathBuf) {
+    let experiment = catalogue::find(name, &["web1", "ftp"]).unwrap();
+    let root = site.dir.join("run");
+    let mut dir = RunDir::create(&root).unwrap();
+    let mut out = Vec::new();
+    let order = Order {
+        repeats: 1,
+        fresh: false,
+        style: Style::Plain,
+    };
+    let good = session::run(
+        site,
+        &mut Lines::new(&mut out),
+        &experiment,
+        order,
+        &mut dir,
+    )
+    .unwrap();
+    (good, String::from_utf8(out).unwrap(), root)
+}
+
+#[test]
+fn nt2_from_trouble_to_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = Scripted::new(dir.path(), NT2);
+    let (good, out, root) = run("nt2", &mut site);
+    assert!(good, "{out}");
+    let struck = site.struck.get().unwrap() - START;
+    let into_cycle = struck.as_secs_f64() % 10.0;
+    assert!(
+        (into_cycle - 5.0).abs() < 0.1,
+        "struck {into_cycle} s after S"
+    );
+    insta::assert_snapshot!(out.replace(root.to_str().unwrap(), "RUN"));
+    let files = std::fs::read_to_string(root.join("README.txt")).unwrap();
+    for file in [
+        "run-1/log/web1.log",
+        "run-1/client/ftp.log",
+        "run-1/lan.pcap",
+        "result.json",
+    ] {
+        assert!(files.contains(file) && root.join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn a_recovery_that_does_not_come_is_a_failure_with_everything_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = Scripted::new(dir.path(), &NT2[..2]);
+    let (good, out, root) = run("nt2", &mut site);
+    assert!(!good);
+    assert!(
+        out.contains(
+            "Run 1 failed: function recovered: not within 110 s \
+         (for ftp; the last word of the logs: web1: ftp: network trouble found again)"
+        ),
+        "{out}"
+    );
+    assert!(root.join("run-1/log/web1.log").exists());
+    let junit = std::fs::read_to_string(root.join("junit.xml")).unwrap();
+    assert!(junit.contains("failures=\"1\""), "{junit}");
+}
+
+#[test]
+fn a_ring_that_is_not_regular_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = Scripted::new(dir.path(), NT2);
+    site.broken = true;
+    let (good, out, _) = run("nt2", &mut site);
+    assert!(!good && site.struck.get().is_none());
+    assert!(
+        out.contains("ring regular: not within 150 s (not in the group: web1, ftp)"),
+        "{out}"
+    );
+}
+
+#[test]
+fn st1_needs_no_backup() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = &[
+        (5100, "ftp: service trouble detected: ftp"),
+        (5120, "ftp: service restart"),
+        (5410, "ftp: service recovered"),
+    ];
+    let mut site = Scripted::new(dir.path(), script);
+    let (good, out, _) = run("st1", &mut site);
+    assert!(good, "{out}");
+    assert!(
+        out.contains("target recovery T_s1t") && out.contains("0.31"),
+        "{out}"
+    );
+}
