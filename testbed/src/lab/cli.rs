@@ -105,7 +105,10 @@ pub fn run(command: LabCommand, lab: Option<&Path>) -> Result<ExitCode> {
     match command {
         LabCommand::Up(args) => up(&args, lab)?,
         LabCommand::Serve(args) => {
-            serve::serve(args.options(lab, "testbed lab up")?, Cancel::on_signals()?)?;
+            serve::serve(
+                &args.options(lab, "testbed lab up")?,
+                &Cancel::on_signals()?,
+            )?;
         }
         LabCommand::Down => {
             Client::connect()?.ask(&Request::Down)?;

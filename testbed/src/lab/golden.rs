@@ -6,6 +6,7 @@ use super::error::{LabError, Result};
 use super::machine::Machine;
 use super::network::Kind;
 use super::progress::{Listener, Step};
+use ringward::observe::Status;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -85,53 +86,53 @@ fn wait_regular(servers: &[&Arc<Machine>], cancel: &Cancel, tell: &Listener) -> 
     Ok(())
 }
 
-/// Whether a `ringward status --json` says that both managers of a server are in Regular mode;
-/// if not, what it says instead.
+/// Whether a `ringward status --json` says that a server holds its address and that both its
+/// managers are in Regular mode; if not, what it says instead.
 fn at_rest(json: &[u8]) -> std::result::Result<(), String> {
-    let status: serde_json::Value = serde_json::from_slice(json).map_err(|e| e.to_string())?;
-    let managers = status["managers"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let mode = |m: &serde_json::Value| m["mode"].as_str().unwrap_or_default().to_lowercase();
-    if managers.len() >= 2 && managers.iter().all(|m| mode(m) == "regular") {
+    let status: Status = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+    let modes: Vec<&str> = status.managers.iter().map(|m| m.mode.as_str()).collect();
+    let held = status.vip.is_some_and(|vip| vip.held);
+    if held && modes.len() >= 2 && modes.iter().all(|m| *m == "Regular") {
         return Ok(());
     }
-    let said: Vec<String> = managers.iter().map(mode).collect();
+    let held = if held { "held" } else { "not held" };
     Err(format!(
-        "its managers are: {}",
-        if said.is_empty() {
-            "none".into()
-        } else {
-            said.join(", ")
-        }
+        "its address is {held}, its managers are: {}",
+        modes.join(", ")
     ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ringward::cluster::{Epoch, Priority};
+    use ringward::observe::{ManagerStatus, VipStatus};
 
     #[test]
-    fn both_managers_must_be_regular() {
-        let status = |modes: &[&str]| {
-            let managers: Vec<_> = modes
-                .iter()
-                .map(|m| serde_json::json!({ "mode": m }))
-                .collect();
-            serde_json::json!({ "managers": managers })
-                .to_string()
-                .into_bytes()
+    fn a_server_must_hold_its_address_and_both_managers_be_regular() {
+        let status = |held, modes: &[&str]| {
+            let manager = |mode: &&str| ManagerStatus {
+                priority: Priority::P1,
+                target: "ftp".parse().unwrap(),
+                mode: (*mode).to_owned(),
+            };
+            let status = Status {
+                managers: modes.iter().map(manager).collect(),
+                vip: Some(VipStatus {
+                    address: [172, 21, 14, 203].into(),
+                    held,
+                    epoch: Epoch(0),
+                }),
+                ..Status::default()
+            };
+            at_rest(&serde_json::to_vec(&status).unwrap())
         };
-        assert_eq!(at_rest(&status(&["Regular", "regular"])), Ok(()));
+        assert_eq!(status(true, &["Regular", "Regular"]), Ok(()));
         assert_eq!(
-            at_rest(&status(&["regular", "backup_server"])),
-            Err("its managers are: regular, backup_server".to_owned())
+            status(false, &["Regular", "Backup server"]).unwrap_err(),
+            "its address is not held, its managers are: Regular, Backup server"
         );
-        assert_eq!(
-            at_rest(&status(&[])),
-            Err("its managers are: none".to_owned())
-        );
+        assert!(status(true, &[]).is_err());
         assert!(at_rest(b"starting").is_err());
     }
 }

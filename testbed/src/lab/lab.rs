@@ -60,7 +60,7 @@ pub struct Options {
     pub fresh: bool,
     /// Machines booted, saved or loaded at the same time.
     pub at_once: usize,
-    /// Only these machines, neither prepared nor saved; all if empty.
+    /// Only these machines, without golden states; all if empty.
     pub only: Vec<&'static str>,
     /// What this process is doing, for the message to a second one.
     pub purpose: String,
@@ -238,13 +238,7 @@ impl Parts {
     fn bring_up(&self, cancel: &Cancel, tell: &Listener) -> Result<Vec<Arc<Machine>>> {
         let o = &self.options;
         let agent = o.agent.as_ref().unwrap_or(&o.bundle.agent);
-        if !o.only.is_empty() {
-            let set = DiskSet::at(&o.run_dir.join("disks"));
-            let machines = self.make(&set, agent, tell)?;
-            bringup::bring_up(&machines, o.at_once, cancel, tell)?;
-            return Ok(machines);
-        }
-        let settings = format!("{}\n{}", o.settings, o.topology);
+        let settings = format!("{}\n{}\n{}", o.settings, o.topology, o.only.join(" "));
         let place = Ready::place(&o.bundle, agent, &settings, self.choice.accel)?;
         let set = match place.set() {
             Some(set) if !o.fresh => set,
@@ -277,7 +271,9 @@ impl Parts {
     ) -> Result<()> {
         let machines = self.make(set, agent, tell)?;
         bringup::bring_up(&machines, self.options.at_once, cancel, tell)?;
-        golden::prepare(&machines, self.options.at_once, cancel, tell)?;
+        if self.options.only.is_empty() {
+            golden::prepare(&machines, self.options.at_once, cancel, tell)?;
+        }
         ready::save(&machines, set, self.options.at_once, tell)
     }
 

@@ -24,6 +24,7 @@ pub mod lab;
 pub mod lock;
 pub mod machine;
 pub mod network;
+pub mod onsite;
 pub mod pcap;
 mod plug;
 pub mod progress;

@@ -9,6 +9,7 @@ use super::machine::Machine;
 use super::progress::{Listener, Step};
 use std::io::{BufReader, ErrorKind};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -29,55 +30,82 @@ struct Shared {
     changed: Condvar,
     lab: RwLock<Option<Lab>>,
     cancel: Cancel,
-    options: Options,
+    run_dir: PathBuf,
 }
 
 /// Brings the lab up and stays until `lab down` or a signal.
-pub fn serve(options: Options, cancel: Cancel) -> Result<()> {
+pub fn serve(options: &Options, cancel: &Cancel) -> Result<()> {
     let lock = LabLock::take(&lock::runtime_dir()?, &options.purpose)?;
-    let path = control::socket()?;
-    match std::fs::remove_file(&path) {
-        Err(e) if e.kind() != ErrorKind::NotFound => return Err(LabError::io("remove", &path)(e)),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&path).map_err(LabError::io("listen at", &path))?;
-    let shared = Arc::new(Shared {
-        progress: Mutex::default(),
-        changed: Condvar::new(),
-        lab: RwLock::new(None),
-        cancel: cancel.clone(),
-        options: options.clone(),
-    });
-    let acceptor = shared.clone();
-    std::thread::spawn(move || accept(&listener, &acceptor));
-
+    let shared = Shared::listen(&options.run_dir, cancel)?;
     let teller = shared.clone();
     let tell: Listener = Arc::new(move |subject, step| {
         eprintln!("{subject:8} {step:?}");
         teller.update(|p| p.steps.push((subject.to_owned(), step.clone())));
     });
-    let result = Lab::up_locked(lock, &options, &cancel, &tell);
-    let ended = match result {
-        Ok(lab) => {
-            *shared.lab.write().unwrap_or_else(PoisonError::into_inner) = Some(lab);
-            shared.update(|p| p.outcome = Some(Ok(())));
-            while cancel.sleep(Duration::from_secs(3600)).is_ok() {}
-            shared.take_down()
-        }
-        Err(error) => {
-            shared.update(|p| p.outcome = Some(Err(error.to_string())));
-            Err(error)
-        }
+    let up = Lab::up_locked(lock, options, cancel, &tell);
+    shared.stay(up)
+}
+
+/// Keeps a lab that is up for a look by hand, until `lab down` or a signal.
+pub fn keep(lab: Lab, cancel: Cancel) -> Result<()> {
+    eprintln!("The machines are kept: testbed lab status, shell, power; Ctrl-C or lab down ends.");
+    let cancel = if cancel.is_set() {
+        Cancel::default()
+    } else {
+        cancel
     };
-    let said = ended.as_ref().copied().map_err(LabError::to_string);
-    shared.update(|p| p.end = Some(said));
-    std::fs::remove_file(&path).map_err(LabError::io("remove", &path))?;
-    // Those who wait for the end are told it before the process goes.
-    std::thread::sleep(Duration::from_millis(200));
-    ended
+    Shared::listen(lab.run_dir(), &cancel)?.stay(Ok(lab))
 }
 
 impl Shared {
+    /// Answers requests from now on.
+    fn listen(run_dir: &Path, cancel: &Cancel) -> Result<Arc<Shared>> {
+        let path = control::socket()?;
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                return Err(LabError::io("remove", &path)(e));
+            }
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path).map_err(LabError::io("listen at", &path))?;
+        let shared = Arc::new(Shared {
+            progress: Mutex::default(),
+            changed: Condvar::new(),
+            lab: RwLock::new(None),
+            cancel: cancel.clone(),
+            run_dir: run_dir.to_owned(),
+        });
+        let acceptor = shared.clone();
+        std::thread::spawn(move || accept(&listener, &acceptor));
+        Ok(shared)
+    }
+
+    /// Waits for the end and takes the lab down.
+    fn stay(&self, up: Result<Lab>) -> Result<()> {
+        let ended = match up {
+            Ok(lab) => {
+                *self.lab.write().unwrap_or_else(PoisonError::into_inner) = Some(lab);
+                self.update(|p| p.outcome = Some(Ok(())));
+                while self.cancel.sleep(Duration::from_secs(3600)).is_ok() {}
+                self.take_down()
+            }
+            Err(error) => {
+                self.update(|p| p.outcome = Some(Err(error.to_string())));
+                Err(error)
+            }
+        };
+        let said = match &ended {
+            Ok(()) | Err(LabError::Interrupted) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        self.update(|p| p.end = Some(said));
+        let path = control::socket()?;
+        std::fs::remove_file(&path).map_err(LabError::io("remove", &path))?;
+        // Those who wait for the end are told it before the process goes.
+        std::thread::sleep(Duration::from_millis(200));
+        ended
+    }
+
     fn update(&self, change: impl FnOnce(&mut Progress)) {
         change(&mut self.lock());
         self.changed.notify_all();
@@ -126,7 +154,7 @@ impl Shared {
             accelerator: lab
                 .as_ref()
                 .map_or(String::new(), |l| l.choice().to_string()),
-            run_dir: self.options.run_dir.clone(),
+            run_dir: self.run_dir.clone(),
             machines: machines.iter().map(|m| machine_status(m)).collect(),
         }
     }

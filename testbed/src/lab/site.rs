@@ -4,7 +4,7 @@
 //! the management files are written by the agent's own code, so that the lab cannot disagree with
 //! it about a format.
 
-use super::bundle::Bundle;
+use super::bundle::{Bundle, Image};
 use super::error::{LabError, Result};
 use super::network::{self, Kind, MACHINES, Spec};
 use super::sshkey::{self, SshKey};
@@ -114,14 +114,13 @@ impl Site {
         entries.push(Entry::file("cluster.toml", self.cluster_toml()).mode(0o600));
         for (vm, image) in &bundle.vms {
             entries.push(Entry::directory(&format!("images/{vm}")));
-            for leaf in ["disk.qcow2", "vmlinuz", "initrd"] {
+            for leaf in Image::FILES {
                 entries.push(Entry::copy(
                     &format!("images/{vm}/{leaf}"),
                     &image.file(leaf),
                 ));
             }
-            let text = vm_toml(vm, &image.cmdline()?)?;
-            entries.push(Entry::file(&format!("images/{vm}/vm.toml"), text));
+            entries.push(Entry::file(&format!("images/{vm}/vm.toml"), vm_toml(vm)?));
         }
         Ok(entries)
     }
@@ -237,7 +236,7 @@ fn management_data(spec: &Spec) -> Result<ManagementData> {
     ManagementData::parse(&file, &lines.join("\n")).map_err(other("write management data"))
 }
 
-fn vm_toml(vm: &str, cmdline: &str) -> Result<String> {
+fn vm_toml(vm: &str) -> Result<String> {
     let daemons = network::servers()
         .find(|s| s.vm_name() == vm)
         .and_then(Spec::function)
@@ -250,7 +249,7 @@ fn vm_toml(vm: &str, cmdline: &str) -> Result<String> {
         })
         .ok_or_else(|| LabError::Other(format!("no server has a backup VM named {vm}")))?;
     Ok(format!(
-        "memory_mb = {VM_MEMORY_MB}\nvcpus = 1\ndaemons = [{daemons}]\ncmdline = {cmdline:?}\n"
+        "memory_mb = {VM_MEMORY_MB}\nvcpus = 1\ndaemons = [{daemons}]\n"
     ))
 }
 
@@ -333,11 +332,10 @@ mod tests {
         ftpb
         172.21.14.103
         ");
-        insta::assert_snapshot!(vm_toml("mailb", "root=X ro").unwrap(), @r#"
+        insta::assert_snapshot!(vm_toml("mailb").unwrap(), @r#"
         memory_mb = 256
         vcpus = 1
         daemons = ["postfix", "dovecot"]
-        cmdline = "root=X ro"
         "#);
     }
 
