@@ -126,6 +126,8 @@ pub(super) async fn refresh_data(paths: &Paths, share: &Share) -> Result<Vec<Str
     for name in names.iter().filter(|name| is_management_data(name)) {
         let bytes = match share.read(name).await {
             Ok(bytes) => bytes,
+            // The next file would cost as much time again.
+            Err(error @ ShareError::Deadline { .. }) => return Err(error.into()),
             Err(error) => {
                 complaints.push(error.to_string());
                 continue;

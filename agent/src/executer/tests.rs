@@ -58,7 +58,7 @@ impl Server {
     async fn until(&self, lines: usize, then: impl AsyncFnOnce()) {
         let patience = Patience {
             poll: Duration::from_millis(20),
-            share: Duration::from_secs(5),
+            share: Duration::from_secs(1),
             start: Duration::from_millis(100),
         };
         let (stop, stopped) = oneshot::channel::<()>();
@@ -132,6 +132,29 @@ async fn last_good_copy_serves_without_the_share_and_a_new_release_with_it() {
     );
     // The old release is gone, the new one is the last good one.
     assert_eq!(fs::read_dir(server.paths.releases()).unwrap().count(), 2);
+}
+
+#[tokio::test]
+async fn hung_share_delays_the_start_by_its_deadlines_only() {
+    let server = Server::new();
+    server.until(1, async || {}).await;
+    // Opening it hangs like a file on a dead NFS server.
+    let hung = server.paths.share.join("cluster.toml");
+    fs::remove_file(&hung).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(&hung)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let begun = Instant::now();
+    server.until(3, async || {}).await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    let kept = fs::read_to_string(server.paths.last_good().join("cluster.toml")).unwrap();
+    assert_eq!(kept, "profile = \"fast\"\n");
 }
 
 #[tokio::test]
