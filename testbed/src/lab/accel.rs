@@ -6,7 +6,7 @@
 //! can be killed, and KVM is taken only if it finishes and is not slower than emulation. The
 //! servers run backup VMs of their own, so KVM must also be able to nest.
 
-use super::bundle::{Toolbox, last_lines};
+use super::bundle::Toolbox;
 use super::children::Nursery;
 use super::error::{LabError, Result};
 use std::ffi::OsString;
@@ -212,10 +212,17 @@ fn probe(
     let _ = log
         .seek(SeekFrom::Start(0))
         .and_then(|_| log.read_to_end(&mut said));
+    // The first line says why; what follows is how QEMU dies of it.
+    let output = String::from_utf8_lossy(&said)
+        .lines()
+        .next()
+        .unwrap_or("it said nothing")
+        .to_owned();
+    let tool = format!("QEMU with {}", accel.name());
     Err(LabError::Tool {
-        tool: format!("qemu with {}", accel.name()),
+        tool,
         status: status.to_string(),
-        output: last_lines(&said),
+        output,
     })
 }
 

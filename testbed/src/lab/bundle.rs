@@ -224,8 +224,20 @@ pub fn last_lines(output: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A bundle whose only image, of ftp, is made of empty files in `dir`.
+    pub(crate) fn bundle_in(dir: &Path) -> Bundle {
+        let image = dir.join("img");
+        std::fs::create_dir(&image).unwrap();
+        for name in Image::FILES {
+            std::fs::write(image.join(name), " root=LABEL=root\n").unwrap();
+        }
+        let file = dir.join("lab.json");
+        std::fs::write(&file, description(dir, &image)).unwrap();
+        Bundle::load(&file).unwrap()
+    }
 
     fn description(dir: &Path, image: &Path) -> String {
         serde_json::json!({

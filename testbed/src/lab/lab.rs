@@ -107,7 +107,7 @@ impl Lab {
         remake(&sockets)?;
         let nursery = Arc::new(Nursery::new());
         tell("lab", Step::Begins("choosing the accelerator".to_owned()));
-        let choice = accel::choose(options.accel, &options.bundle.tools, &nursery, &sockets)?;
+        let choice = accel::choose(options.accel, &options.bundle.tools, &nursery, run_dir)?;
         tell("lab", Step::Done(format!("accelerator: {choice}")));
         let events = Arc::new(Events::create(&run_dir.join("events.log"))?);
         events.note("lab", &format!("accelerator: {choice}"));

@@ -184,3 +184,51 @@ impl Args {
 fn commas(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::bundle::tests::bundle_in;
+    use super::super::network::find;
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_pinned() {
+        let dir = tempfile::tempdir().unwrap();
+        let bundle = bundle_in(dir.path());
+        let launch = Launch {
+            spec: *find("ftp").unwrap(),
+            image: bundle.image("ftp").unwrap().clone(),
+            accel: Accel::Tcg,
+            disks: vec![
+                Disk {
+                    name: "root",
+                    file: "/r,un/root.qcow2".into(),
+                },
+                Disk {
+                    name: "site",
+                    file: "/run/site.img".into(),
+                },
+            ],
+            sockets: Sockets::new(Path::new("/s"), "ftp"),
+            console_log: "/run/console.log".into(),
+        };
+        let boot = launch.args(&bundle.tools, Start::Boot).unwrap();
+        let incoming = launch.args(&bundle.tools, Start::Incoming).unwrap();
+        assert_eq!(incoming[..boot.len()], boot);
+        assert_eq!(incoming[boot.len()..], ["-incoming", "defer"]);
+        let words: Vec<String> = boot
+            .iter()
+            .map(|w| {
+                w.to_string_lossy()
+                    .replace(&dir.path().display().to_string(), "DIR")
+            })
+            .collect();
+        insta::assert_snapshot!(
+            words
+                .join("\n")
+                .replace("\n-", "\n\n-")
+                .replace('\n', " ")
+                .replace("  -", "\n-")
+        );
+    }
+}
