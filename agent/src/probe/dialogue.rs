@@ -146,26 +146,42 @@ impl Dialogue {
     }
 
     /// A reply of SMTP or FTP: three digits, with `-` after them on all lines but the last.
-    /// `expected` is the code of a healthy server, e.g. `"250"`.
+    /// `expected` is the code of a healthy server, e.g. `"250"`. Returns the last line.
     pub(super) async fn reply(
         &mut self,
         step: &'static str,
         expected: &'static str,
     ) -> Result<String, ProbeError> {
-        let first = self.line(step, expected).await?;
-        if !first.starts_with(expected.as_bytes()) {
-            return Err(ProbeError::unexpected(step, expected, &first));
-        }
+        self.reply_any(step, &[expected])
+            .await
+            .map(|(_, last)| last)
+    }
+
+    /// A reply with one of several codes, the likeliest first; returns which and the last line.
+    async fn reply_any(
+        &mut self,
+        step: &'static str,
+        expected: &[&'static str],
+    ) -> Result<(&'static str, String), ProbeError> {
+        let likeliest = expected.first().copied().unwrap_or_default();
+        let first = self.line(step, likeliest).await?;
+        let Some(code) = expected
+            .iter()
+            .copied()
+            .find(|code| first.starts_with(code.as_bytes()))
+        else {
+            return Err(ProbeError::unexpected(step, likeliest, &first));
+        };
         let mut last = first;
         let mut lines = 1;
-        while !ends_reply(&last, expected) {
-            last = self.line(step, expected).await?;
+        while !ends_reply(&last, code) {
+            last = self.line(step, code).await?;
             lines += 1;
             if lines > REPLY_LINES_MAX {
                 return Err(ProbeError::unexpected(step, "a reply that ends", &last));
             }
         }
-        Ok(String::from_utf8_lossy(&last).into_owned())
+        Ok((code, String::from_utf8_lossy(&last).into_owned()))
     }
 
     /// Sends a command and takes its reply.
@@ -177,6 +193,17 @@ impl Dialogue {
     ) -> Result<String, ProbeError> {
         self.send(step, command).await?;
         self.reply(step, expected).await
+    }
+
+    /// Sends a command that may be answered with one of several codes; returns which.
+    pub(super) async fn ask_any(
+        &mut self,
+        step: &'static str,
+        command: &str,
+        expected: &[&'static str],
+    ) -> Result<&'static str, ProbeError> {
+        self.send(step, command).await?;
+        self.reply_any(step, expected).await.map(|(code, _)| code)
     }
 
     /// Takes leave politely. The service has answered by now, so whatever comes is ignored.

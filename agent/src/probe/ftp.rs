@@ -16,9 +16,11 @@ pub(super) async fn examine(
     let mut talk = Dialogue::connect("FTP connect", addr, deadline).await?;
     talk.reply("FTP banner", "220").await?;
     let user = format!("USER {}\r\n", accounts.settings.ftp_user);
-    talk.ask("FTP USER", &user, "331").await?;
-    let password = format!("PASS {}\r\n", accounts.settings.ftp_password);
-    talk.ask("FTP PASS", &password, "230").await?;
+    // A server may let a user in without a password.
+    if talk.ask_any("FTP USER", &user, &["331", "230"]).await? == "331" {
+        let password = format!("PASS {}\r\n", accounts.settings.ftp_password);
+        talk.ask("FTP PASS", &password, "230").await?;
+    }
     let passive = talk.ask("FTP PASV", "PASV\r\n", "227").await?;
     let port = passive_port(&passive)
         .ok_or_else(|| ProbeError::unexpected("FTP PASV", "227 with a port", passive.as_bytes()))?;
@@ -92,6 +94,32 @@ mod tests {
             .await
             .unwrap();
         server.heard_all().await;
+    }
+
+    #[tokio::test]
+    async fn a_server_that_wants_no_password() {
+        let data = Server::play(&[Act::Say("-rw-r--r-- 1 0 0 3 Jan 01 00:00 hello\r\n")]).await;
+        let mut acts = login()[..2].to_vec();
+        acts.extend([Act::Say("230 Login successful.\r\n"), Act::Hear("PASV")]);
+        acts.push(Act::SayPassive(data.addr.port()));
+        acts.extend_from_slice(LISTED);
+        let server = Server::play(&acts).await;
+        examine(server.addr, &accounts(), Deadline::new(server.ample))
+            .await
+            .unwrap();
+        server.heard_all().await;
+    }
+
+    #[tokio::test]
+    async fn a_user_that_is_not_let_in() {
+        let acts = [
+            login()[0],
+            login()[1],
+            Act::Say("530 This server is full.\r\n"),
+        ];
+        let server = Server::play(&acts).await;
+        let error = examine(server.addr, &accounts(), Deadline::new(server.ample)).await;
+        insta::assert_snapshot!(error.unwrap_err(), @"FTP USER: expected 331, got `530 This server is full.`");
     }
 
     #[tokio::test]
