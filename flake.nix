@@ -1,16 +1,34 @@
 {
   description = "Ringward: servers that guard each other in a ring";
 
-  # No inputs: Debian comes from locked .debs, see nix/.
+  # No inputs: Debian comes from locked .debs and crates from Cargo.lock, see nix/.
+  # Both must be in the store first: `nix run .#seed`, or ./run and ./check, which see to it.
   outputs = { self }:
     let
       system = "x86_64-linux";
       rooms = import ./nix { inherit system; };
+      app = program: { type = "app"; inherit program; };
     in {
-      packages.${system} = {
+      packages.${system} = rooms.image.layers // rooms.machines // rooms.vms // {
+        inherit (rooms.rust) testbed;
+        inherit (rooms.lab) lab run bed;
+        ringward = rooms.rust.agent;
+        default = rooms.lab.run;
         toolroot-builder = rooms.roots.builder;
         toolroot-rust = rooms.roots.rust;
         toolroot-lab = rooms.roots.lab;
-      } // rooms.images;
+      };
+
+      apps.${system} = {
+        # nix run . -- nt2
+        default = app "${rooms.lab.run}/bin/ringward-run";
+        # nix run .#testbed -- lab up
+        testbed = app "${rooms.lab.bed}/bin/testbed";
+        # nix run .#seed
+        seed = app "${self}/nix/tools/seed.sh";
+      };
+
+      # nix flake check --max-jobs 1: machines that boot side by side slow each other down
+      checks.${system} = rooms.checks;
     };
 }

@@ -6,8 +6,15 @@ rec {
   roots = import ./roots.nix { inherit fetch bootstrap; };
   roles = import ./roles.nix;
   image = import ./image.nix { inherit fetch bootstrap roots roles; };
+  rust = import ./rust.nix { inherit fetch bootstrap roots; };
 
-  # Every role as a package: layers as tars, machines and VMs as disks.
-  images = image.layers // builtins.mapAttrs (n: _: image.image { agent = ./image/agent.sh; } n)
-    (builtins.removeAttrs roles (builtins.attrNames image.layers));
+  build = image.image { agent = "${rust.agent}/bin/ringward"; };
+  ofKind = kind: builtins.listToAttrs (builtins.concatMap
+    (name: if roles.${name}.kind == kind then [ { inherit name; value = build name; } ] else [ ])
+    (builtins.attrNames roles));
+  machines = ofKind "machine";
+  vms = ofKind "vm";
+
+  lab = import ./lab.nix { inherit bootstrap roots roles machines vms; inherit (rust) agent testbed; };
+  checks = import ./checks.nix { inherit bootstrap roots rust roles image lab; };
 }

@@ -11,7 +11,7 @@ let
     ];
     # Compiles and checks the workspace.
     rust = essential ++ [
-      "ca-certificates" "cargo" "gcc" "libc6-dev" "libvirt-dev" "pkg-config" "rust-clippy" "rustc" "rustfmt" "shellcheck"
+      "ca-certificates" "cargo" "gcc" "iproute2" "libc6-dev" "libvirt-dev" "pkg-config" "rust-clippy" "rustc" "rustfmt" "shellcheck"
     ];
     # What the testbed runs.
     lab = essential ++ [

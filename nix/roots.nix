@@ -40,7 +40,7 @@ in rec {
       umask 022
       mkdir /build/o; cd /build/o
       ${merged}
-      unpack() { dpkg-deb --fsys-tarfile "$1" | tar -x --keep-directory-symlink --no-same-owner --no-same-permissions -f -; }
+      unpack() { dpkg-deb --fsys-tarfile "$1" | tar -x --keep-directory-symlink --no-same-owner --no-same-permissions --exclude='./usr/share/man/*' --exclude='./usr/share/locale/*' -f -; }
       export -f unpack
       printf '%s\n' $debs | xargs -P "$(nproc)" -I{} bash -euo pipefail -c 'unpack {}'
       ${finish}
@@ -53,8 +53,9 @@ in rec {
 
   # Runs the bash file `script` inside `root`, in /build, as uid 0 of a user namespace; what it leaves
   # in /build/o is the result. `fakeroot` lets it own, mknod and setuid in the eyes of tar and dpkg
-  # (the SysV one: a sandbox has its own IPC namespace, and fakeroot-tcp was seen to lose a request and hang).
-  inRoot = { name, root, script, fakeroot ? false, env ? { } }: run ({
+  # (the SysV one: a sandbox has its own IPC namespace, and fakeroot-tcp was seen to lose a request and hang). `network` gives it an empty
+  # network of which it is root.
+  inRoot = { name, root, script, fakeroot ? false, network ? false, env ? { } }: run ({
     inherit name;
     bashScript = script;
     script = ''
@@ -73,7 +74,7 @@ in rec {
         if fakeroot then "fakeroot-sysv -l /usr/lib/x86_64-linux-gnu/libfakeroot/libfakeroot-sysv.so --faked /usr/bin/faked-sysv -- " else ""
       }bash $bashScript'
       X
-      unshare -Ur -m -p -f --propagation private sh /build/enter.sh
+      unshare -Ur -m -p -f ${if network then "-n " else ""}--propagation private sh /build/enter.sh
       mv /build/w/o $out
     '';
   } // env);

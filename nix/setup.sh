@@ -58,3 +58,26 @@ need_room() {
   free=$(($(df --output=avail -k $where | tail -1) / 1048576))
   [ "$free" -ge "$1" ] || fail "$where has $free GB free, and building from nothing takes $1 GB. Nothing was built. Make room, or if the store is old: nix-collect-garbage"
 }
+
+experiments() {
+  local f
+  for f in testbed/experiments/*.toml; do basename "$f" .toml; done | xargs
+}
+
+# Builds the flake's output $1 and keeps it from the garbage collector as result-$1.
+build() {
+  local output=$1
+  shift
+  nix build ".#$output" --out-link "result-${output##*.}" --log-format internal-json "$@" 2>&1 | awk -f nix/progress.awk
+  return "${PIPESTATUS[0]}"
+}
+
+# Runs a command under a heading, and says how long it took.
+phase() {
+  local title=$1 began=$SECONDS status=0
+  shift
+  echo "== $title"
+  "$@" || status=$?
+  if [ $status = 0 ]; then echo "== $title: $((SECONDS - began)) s"; else echo "== $title: FAILED after $((SECONDS - began)) s"; fi
+  return $status
+}
