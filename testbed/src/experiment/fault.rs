@@ -67,10 +67,10 @@ mod tests {
             .map(|trouble| describe(trouble, &ftp))
             .join("\n");
         insta::assert_snapshot!(all, @r#"
-        `systemctl stop vsftpd` on ftp
-        `sh -c systemctl stop "$1"; systemctl mask --runtime --now "$1" sh vsftpd` on ftp
-        `systemctl reboot` on ftp
-        `systemctl poweroff` on ftp
+        ftp: vsftpd stopped: systemctl stop vsftpd
+        ftp: vsftpd stopped and kept from starting: sh -c systemctl stop "$1"; systemctl mask --runtime --now "$1" sh vsftpd
+        ftp: restarted: systemctl reboot
+        ftp: shut down: systemctl poweroff
         "#);
     }
 }

@@ -2,15 +2,17 @@
 
 use super::audit::{self, Evidence};
 use super::client;
+use super::fault;
 use super::rundir::RunDir;
 use super::runner::Run;
-use super::site::node;
+use super::site::{SiteServer, node};
 use super::spec::{Experiment, Measure};
 use crate::report::access::{self, Access};
 use crate::report::figures::Measured;
 use crate::report::owners::Owners;
 use crate::report::result::{RunResult, TargetResult};
 use crate::report::story::Story;
+use crate::report::timeline::{self, Lane, Scene};
 use std::fs::File;
 use std::io::BufReader;
 use std::time::Duration;
@@ -18,16 +20,14 @@ use std::time::Duration;
 /// The grid of the paper's client.
 const PAPERS_CLIENT: Duration = Duration::from_secs(1);
 
-/// A judged run: the verdict and what a picture of it is drawn from.
+/// A judged run.
 pub struct Judged {
     /// For the report.
     pub result: RunResult,
-    /// The system logs.
-    pub story: Story,
-    /// The client's accesses, by target.
-    pub accesses: Vec<(String, Vec<Access>)>,
     /// Who answered for the VIPs.
     pub owners: Option<Owners>,
+    /// The run as an SVG file, when there was a trouble.
+    pub picture: Option<String>,
 }
 
 /// Judges the run whose files lie in `folder` of the run directory. `began` is its beginning by
@@ -64,9 +64,8 @@ pub fn judge(
         };
         return Judged {
             result,
-            story,
-            accesses,
             owners: None,
+            picture: None,
         };
     };
 
@@ -104,12 +103,64 @@ pub fn judge(
         findings,
         targets,
     };
+    let picture = draw(run, experiment, struck, &story, &accesses, owners.as_ref());
     Judged {
         result,
-        story,
-        accesses,
         owners,
+        picture: Some(picture),
     }
+}
+
+/// Draws the run, with every log on the lab's clock.
+fn draw(
+    run: &Run<'_>,
+    experiment: &Experiment,
+    struck: Duration,
+    story: &Story,
+    accesses: &[(String, Vec<Access>)],
+    owners: Option<&Owners>,
+) -> String {
+    // A server that was restarted has another clock afterwards.
+    let [before, after] = &run.clocks;
+    let to_lab = |machine: &str, at: Duration| {
+        let restarted = experiment.targets.iter().any(|target| target == machine)
+            && before.to_lab(machine, at) > struck;
+        let clocks = if restarted { after } else { before };
+        clocks.to_lab(machine, at)
+    };
+    let mut story = story.clone();
+    for (server, log) in &mut story.logs {
+        for entry in log {
+            entry.at = to_lab(server, entry.at);
+        }
+    }
+    let mut accesses = accesses.to_vec();
+    for access in accesses.iter_mut().flat_map(|(_, accesses)| accesses) {
+        access.at = to_lab(node::CLIENT, access.at);
+    }
+    let lane = |server: &SiteServer| Lane {
+        name: server.name.clone(),
+        vip: server.vip,
+        mac: server.mac,
+    };
+    let lanes: Vec<Lane> = run.servers.iter().map(lane).collect();
+    let targets = run
+        .servers
+        .iter()
+        .filter(|s| experiment.targets.contains(&s.name));
+    let what: Vec<String> = targets
+        .map(|server| fault::describe(experiment.trouble, server))
+        .collect();
+    timeline::svg(&Scene {
+        title: &experiment.title,
+        what: &what.join(", "),
+        struck,
+        lanes: &lanes,
+        targets: &experiment.targets,
+        story: &story,
+        owners,
+        accesses: &accesses,
+    })
 }
 
 /// The figures of one target, from the acting server's log and the client's.

@@ -78,17 +78,20 @@ impl RunDir {
         Ok(())
     }
 
-    /// Copies a file that is kept elsewhere.
+    /// Takes a file in that is kept elsewhere.
     ///
     /// # Errors
     /// When it cannot be read or written.
     pub fn copy(&mut self, from: &Path, name: &str, about: &str) -> Result<(), RunDirError> {
         let path = self.place(name)?;
-        let failed = |source| RunDirError::Io {
-            path: from.to_owned(),
-            source,
-        };
-        fs::copy(from, &path).map_err(failed)?;
+        // A link costs no room; across file systems it cannot be made.
+        if fs::hard_link(from, &path).is_err() {
+            let failed = |source| RunDirError::Io {
+                path: from.to_owned(),
+                source,
+            };
+            fs::copy(from, &path).map_err(failed)?;
+        }
         self.files.push((name.to_owned(), about.to_owned()));
         Ok(())
     }

@@ -86,14 +86,20 @@ fn calibration(site: &dyn Site) -> Calibration {
 }
 
 fn write_picture(judged: &Judged, dir: &mut RunDir, folder: &str) -> anyhow::Result<()> {
-    let owners = judged
-        .owners
-        .as_ref()
-        .map(serde_json::to_string_pretty)
-        .transpose()?;
-    if let Some(owners) = owners {
+    if let Some(owners) = &judged.owners {
         let about = "who answered for each VIP, and when, by the LAN capture";
-        dir.write(&format!("{folder}/owners.json"), about, owners)?;
+        dir.write(
+            &format!("{folder}/owners.json"),
+            about,
+            serde_json::to_string_pretty(owners)?,
+        )?;
+    }
+    if let Some(picture) = &judged.picture {
+        dir.write(
+            &format!("{folder}/timeline.svg"),
+            "the run as a picture",
+            picture,
+        )?;
     }
     Ok(())
 }

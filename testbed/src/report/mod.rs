@@ -11,3 +11,4 @@ pub mod pcap;
 pub mod result;
 pub mod story;
 pub mod table;
+pub mod timeline;
