@@ -1,15 +1,19 @@
 //! Command line of the testbed.
 
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use testbed::lab::cli::{self, LabCommand};
+use testbed::experiment::cli::{self as experiments, RunArgs};
+use testbed::experiment::site::Site;
+use testbed::lab::cli::{self as lab, LabCommand};
+use testbed::lab::onsite::{LabSite, SiteArgs};
+use testbed::lab::{cancel::Cancel, network};
 
 /// A whole ring under QEMU, and the experiments of the paper on it
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, max_term_width = 100)]
 struct Cli {
-    /// What the lab is made of, as `nix build .#lab` wrote it; else the variable RINGWARD_LAB names it
+    /// What the lab is made of, as the flake's package `lab` has it; else RINGWARD_LAB names it
     #[arg(long, global = true, value_name = "FILE")]
     lab: Option<PathBuf>,
     #[command(subcommand)]
@@ -18,6 +22,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run experiments and lay their figures beside the paper's
+    Run {
+        #[command(flatten)]
+        run: RunArgs,
+        #[command(flatten)]
+        site: SiteArgs,
+    },
+    /// List the experiments
+    List,
     /// The lab by hand: up, down, status, shell, power
     Lab {
         #[command(subcommand)]
@@ -28,10 +41,43 @@ enum Command {
 fn main() -> ExitCode {
     let args = Cli::parse();
     let result = match args.command {
-        Command::Lab { command } => cli::run(command, args.lab.as_deref()),
+        Command::Run { run, site } => experiment(&run, &site, args.lab.as_deref()),
+        Command::List => list(),
+        Command::Lab { command } => lab::run(command, args.lab.as_deref()),
     };
     result.unwrap_or_else(|error| {
         eprintln!("Error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+fn experiment(run: &RunArgs, site: &SiteArgs, lab: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let servers: Vec<&str> = network::servers().map(|s| s.name).collect();
+    let open = || -> anyhow::Result<Box<dyn Site>> {
+        let purpose = format!("testbed run {}", run.names.join(" "));
+        Ok(Box::new(LabSite::open(
+            site,
+            lab,
+            purpose,
+            Cancel::on_signals()?,
+        )?))
+    };
+    let good = experiments::run(run, &servers, open)?;
+    Ok(if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn list() -> anyhow::Result<ExitCode> {
+    let all = RunArgs {
+        names: Vec::new(),
+        list: true,
+        repeats: None,
+        out: None,
+        keep: false,
+        fresh: false,
+    };
+    experiment(&all, &SiteArgs::default(), None)
 }

@@ -6,6 +6,7 @@ use super::cancel::Cancel;
 use super::control::Button;
 use super::error::LabError;
 use super::lab::{Lab, Options};
+use super::lock::{self, LabLock};
 use super::machine::Power;
 use super::network;
 use super::progress;
@@ -14,43 +15,61 @@ use super::serve;
 use crate::experiment::site::{Artefact, Facts, Ran, Site, SiteServer, Switch};
 use anyhow::{Context, Result};
 use ringward::cluster::{Daemon, Profile, Topology};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What a lab for experiments is made of.
-#[derive(Clone)]
-pub struct LabSiteOptions {
-    /// Tools, images and agent.
-    pub bundle: Bundle,
-    /// Another agent than the bundle's.
+/// What the operator says about the lab of an experiment.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct SiteArgs {
+    /// Release this agent to the servers instead of the one that was built with the images
+    #[arg(long, value_name = "FILE")]
     pub agent: Option<PathBuf>,
-    /// KVM or emulation.
+    /// Processor of the machines; `auto` decides by a timed probe
+    #[arg(long, value_enum, default_value_t)]
     pub accel: Wanted,
-    /// Where each lab of these experiments keeps its files, in a directory of its own.
-    pub dir: PathBuf,
-    /// What this process is doing, for the message to a second one.
-    pub purpose: String,
-    /// Set by Ctrl-C.
-    pub cancel: Cancel,
+    /// Where the lab keeps its logs while experiments run; removed when all went well
+    #[arg(long, value_name = "DIR")]
+    pub lab_dir: Option<PathBuf>,
 }
 
 /// The lab as a site. Dropped, it goes down.
 pub struct LabSite {
-    options: LabSiteOptions,
+    bundle: Bundle,
+    args: SiteArgs,
+    /// Each lab of these experiments has a directory in it.
+    dir: PathBuf,
+    purpose: String,
+    cancel: Cancel,
     lab: Option<Lab>,
     labs: u32,
 }
 
 impl LabSite {
-    /// A site that is not up yet.
-    #[must_use]
-    pub fn new(options: LabSiteOptions) -> LabSite {
-        LabSite {
-            options,
+    /// A site that is not up yet. `lab` is the value of `--lab`, `purpose` what a second process is
+    /// told that this one does.
+    ///
+    /// # Errors
+    /// When there is nothing to make a lab of, or one is running already.
+    pub fn open(
+        args: &SiteArgs,
+        lab: Option<&Path>,
+        purpose: String,
+        cancel: Cancel,
+    ) -> Result<LabSite> {
+        let bundle = Bundle::find(lab)?;
+        drop(LabLock::take(&lock::runtime_dir()?, &purpose)?);
+        let default = || PathBuf::from(format!("runs/lab-{}", std::process::id()));
+        let dir = std::path::absolute(args.lab_dir.clone().unwrap_or_else(default))?;
+        Ok(LabSite {
+            bundle,
+            args: args.clone(),
+            dir,
+            purpose,
+            cancel,
             lab: None,
             labs: 0,
-        }
+        })
     }
 
     /// The lab, for faults that [`Site`] has no word for.
@@ -62,19 +81,23 @@ impl LabSite {
     }
 
     fn lab_options(&self, profile: Profile, fresh: bool) -> Options {
-        let o = &self.options;
         Options {
-            bundle: o.bundle.clone(),
-            agent: o.agent.clone(),
-            accel: o.accel,
-            run_dir: o.dir.join(self.labs.to_string()),
+            bundle: self.bundle.clone(),
+            agent: self.args.agent.clone(),
+            accel: self.args.accel,
+            run_dir: self.run_dir(),
             settings: format!("profile = \"{profile}\"\n"),
             topology: Topology::Ring,
             fresh,
             at_once: 2,
             only: Vec::new(),
-            purpose: o.purpose.clone(),
+            purpose: self.purpose.clone(),
         }
+    }
+
+    /// Where the newest lab keeps its files.
+    fn run_dir(&self) -> PathBuf {
+        self.dir.join(self.labs.to_string())
     }
 }
 
@@ -96,7 +119,7 @@ impl Site for LabSite {
         }
         self.labs += 1;
         let options = self.lab_options(profile, fresh);
-        let cancel = self.options.cancel.clone();
+        let cancel = self.cancel.clone();
         let (tell, told) = channel();
         let lab = std::thread::scope(|scope| {
             let up = scope.spawn(move || {
@@ -110,7 +133,13 @@ impl Site for LabSite {
             up.join()
                 .map_err(|_| LabError::Other("bringing up the lab panicked".to_owned()))
         })?;
-        self.lab = Some(lab?);
+        let logs = || {
+            format!(
+                "the lab did not come up; its logs are in {}",
+                self.run_dir().display()
+            )
+        };
+        self.lab = Some(lab.with_context(logs)?);
         Ok(())
     }
 
@@ -119,11 +148,12 @@ impl Site for LabSite {
             return Ok(());
         };
         if keep {
-            serve::keep(lab, self.options.cancel.clone())?;
-        } else {
-            lab.down()?;
+            return Ok(serve::keep(lab, self.cancel.clone())?);
         }
-        Ok(())
+        lab.down()?;
+        // The experiments have taken what they need; after a failure the logs stay.
+        std::fs::remove_dir_all(&self.dir)
+            .with_context(|| format!("cannot remove {}", self.dir.display()))
     }
 
     fn now(&self) -> Duration {
@@ -133,7 +163,7 @@ impl Site for LabSite {
     }
 
     fn sleep(&self, time: Duration) -> Result<()> {
-        Ok(self.options.cancel.sleep(time)?)
+        Ok(self.cancel.sleep(time)?)
     }
 
     fn exec(&self, node: &str, argv: &[&str], within: Duration) -> Result<Ran> {
@@ -163,24 +193,23 @@ impl Site for LabSite {
     }
 
     fn artefacts(&self) -> Vec<Artefact> {
-        let Some(lab) = &self.lab else {
-            return Vec::new();
-        };
+        let dir = self.run_dir();
         let mut all = vec![Artefact {
-            path: lab.events().path().to_owned(),
+            path: dir.join("events.log"),
             name: "events.log".to_owned(),
             about: "power and faults, by the host's clock".to_owned(),
         }];
-        for machine in lab.machines() {
-            let name = machine.spec.name;
+        for machine in &network::MACHINES {
             for (file, about) in [
                 ("console.log", "serial console"),
                 ("qemu.log", "what its QEMU had to say"),
             ] {
+                let name = format!("machines/{}/{file}", machine.name);
+                let about = format!("{}: {about}", machine.name);
                 all.push(Artefact {
-                    path: lab.run_dir().join("machines").join(name).join(file),
-                    name: format!("machines/{name}/{file}"),
-                    about: format!("{name}: {about}"),
+                    path: dir.join(&name),
+                    name,
+                    about,
                 });
             }
         }
@@ -195,7 +224,7 @@ impl Site for LabSite {
             .map_or("none", |lab| lab.choice().accel.name());
         let name = format!("calibration-{accel}.json");
         ready::cache_dir()
-            .unwrap_or_else(|_| self.options.dir.clone())
+            .unwrap_or_else(|_| self.dir.clone())
             .join(name)
     }
 
@@ -206,7 +235,7 @@ impl Site for LabSite {
         };
         let Some(lab) = &self.lab else { return facts };
         facts.accelerator = lab.choice().to_string();
-        let tools = &self.options.bundle.tools;
+        let tools = &self.bundle.tools;
         if let Ok(said) = tools.run("qemu-system-x86_64", &["--version".into()]) {
             let line = String::from_utf8_lossy(&said)
                 .lines()
@@ -215,11 +244,7 @@ impl Site for LabSite {
                 .to_owned();
             facts.versions.insert("qemu".to_owned(), line);
         }
-        let agent = self
-            .options
-            .agent
-            .as_ref()
-            .unwrap_or(&self.options.bundle.agent);
+        let agent = self.args.agent.as_ref().unwrap_or(&self.bundle.agent);
         if let Ok(file) = std::fs::metadata(agent) {
             facts
                 .versions
