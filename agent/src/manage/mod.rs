@@ -1,11 +1,449 @@
 //! Decisions: the management program of the paper (section 3). Pure: no I/O, no clock, no random.
 //!
-//! The node feeds it `(now, input)` and carries out the outputs; the simulator does the same
-//! in virtual time.
+//! [`Management`] is all that one server decides. The node feeds it inputs with the time and
+//! carries out the outputs; a simulator does the same in virtual time.
+//!
+//! | part | what |
+//! |---|---|
+//! | `manager` | the five modes, one program for each target |
+//! | `case` | one recovery: backup server, target server recovery |
+//! | `job` | background jobs 1 and 2 |
+//! | `home`, `guest` | the own VIP; backup VMs of others on this server |
+//! | `grant` | who may hold a VIP, as a manager says it |
+//! | `sight`, `sync`, `standby` | second opinions; rounds; loaded golden states |
+//! | `claim`, `ledger` | who may act for a function, and the management files that follow |
+//! | `placement` | where a backup VM starts |
+//! | `event`, `message`, `io` | the log's language, the agents', and the node's |
 
+mod case;
 pub mod claim;
+mod context;
 pub mod event;
+mod exam;
+mod grant;
+mod guest;
+mod home;
+mod io;
+mod job;
+mod ledger;
+mod manager;
 pub mod message;
+pub mod placement;
+mod route;
+mod sight;
+mod standby;
+mod sync;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use case::{Case, Progress};
+use claim::{Claim, Purpose};
+use context::Context;
 pub use event::Event;
+use guest::Guest;
+use home::Home;
+pub use io::{Asker, ClaimResult, Config, ExamId, Input, Now, Output, Query, Views};
+use manager::{Manager, Mode, Wish};
 pub use message::Message;
+use sight::Sights;
+use standby::Standbys;
+use sync::Sync;
+
+use crate::cluster::{Epoch, Priority, ServerName, Task};
+
+/// How often all claims are read, in T_im: a server that missed a message catches up.
+const READ_EVERY: u32 = 6;
+/// Readings of the share that may fail before a starting node works without.
+const PATIENCE: u32 = 3;
+
+/// All that one server decides.
+#[derive(Debug)]
+pub struct Management {
+    context: Context,
+    managers: BTreeMap<ServerName, Manager>,
+    cases: BTreeMap<ServerName, Case>,
+    home: Home,
+    guests: BTreeMap<ServerName, Guest>,
+    /// Claims for home after a false alarm, and for recoveries of lost owners.
+    errands: BTreeMap<ServerName, Errand>,
+    sights: Sights,
+    sync: Sync,
+    standbys: Standbys,
+    /// The claims were read once, or the share is silent.
+    ready: bool,
+    unread: u32,
+    next_read: Now,
+    /// Who waits for our services to restart.
+    restart_for: Option<ServerName>,
+}
+
+/// A claim outside any case.
+#[derive(Debug)]
+struct Errand {
+    claim: Claim,
+    retry: Now,
+}
+
+impl Management {
+    /// The decisions of one server, which has yet to read the claims.
+    pub fn new(config: Config) -> Self {
+        Self {
+            context: Context::new(config),
+            managers: BTreeMap::new(),
+            cases: BTreeMap::new(),
+            home: Home::new(),
+            guests: BTreeMap::new(),
+            errands: BTreeMap::new(),
+            sights: Sights::default(),
+            sync: Sync::default(),
+            standbys: Standbys::default(),
+            ready: false,
+            unread: 0,
+            next_read: Now::default(),
+            restart_for: None,
+        }
+    }
+
+    /// Takes an input and says what is to be done. Time never goes back: an earlier `now` counts
+    /// as the latest seen.
+    pub fn handle(&mut self, now: Now, input: Input) -> Vec<Output> {
+        self.context.now = self.context.now.max(now);
+        self.route(input);
+        self.settle();
+        std::mem::take(&mut self.context.out)
+    }
+
+    /// When [`Input::Tick`] is due at the latest.
+    pub fn next_deadline(&self) -> Now {
+        let context = &self.context;
+        let managers = self
+            .managers
+            .values()
+            .map(|manager| manager.deadline(context));
+        let cases = self.cases.values().map(|case| case.deadline(context));
+        let guests = self.guests.values().map(Guest::deadline);
+        let errands = self.errands.values().map(|errand| errand.retry);
+        let ready = self
+            .ready
+            .then(|| self.home.deadline().min(self.sync.deadline(context)));
+        managers
+            .chain(cases)
+            .chain(guests)
+            .chain(errands)
+            .chain(ready)
+            .fold(self.next_read, Now::min)
+    }
+
+    /// The management files as this server sees them.
+    pub fn views(&self) -> &Views {
+        &self.context.views
+    }
+
+    /// The newest epoch this server knows of a function.
+    pub fn epoch(&self, function: &ServerName) -> Epoch {
+        self.context.ledger.epoch(function)
+    }
+
+    /// Whether this server holds its own VIP.
+    pub fn holds_vip(&self) -> bool {
+        self.home.is_held()
+    }
+
+    /// The mode of each management program, for people.
+    pub fn modes(&self) -> Vec<(Priority, ServerName, String)> {
+        let mode = |manager: &Manager| {
+            let name = match manager.mode {
+                Mode::Regular => "Regular",
+                Mode::NetworkExamination(_) => "Network examination",
+                Mode::ServiceRecovery(_) => "Service recovery",
+                Mode::BackupServer => "Backup server",
+                Mode::TargetServerRecovery => "Target server recovery",
+                Mode::Waiting { .. } => "P2_wait",
+            };
+            (manager.priority, manager.target.clone(), name.to_owned())
+        };
+        self.managers.values().map(mode).collect()
+    }
+
+    /// Lets every part go on until nothing is left to do now.
+    fn settle(&mut self) {
+        // Each pass either sends messages to ourselves or changes the views, both few.
+        for _ in 0..16 {
+            self.tick();
+            if self.context.changed && self.ready {
+                self.context.changed = false;
+                self.realign();
+            }
+            let loops = std::mem::take(&mut self.context.loops);
+            if loops.is_empty() && !(self.context.changed && self.ready) {
+                return;
+            }
+            let me = self.context.me();
+            for message in loops {
+                self.message(&me, message);
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.context.now >= self.next_read {
+            let pause = self.context.timings().t_im * READ_EVERY;
+            let pause = if self.ready {
+                pause
+            } else {
+                self.context.timings().t_wait
+            };
+            self.next_read = self.context.now + pause;
+            self.context.out.push(Output::ReadClaims(Query::All));
+        }
+        if !self.ready {
+            return;
+        }
+        self.home.tick(&mut self.context);
+        let regular = |m: &Manager| m.priority == Priority::P1 && m.mode == Mode::Regular;
+        let regular = self.managers.values().any(regular);
+        if self.sync.tick(&mut self.context, regular) {
+            self.round();
+        }
+        let targets: Vec<ServerName> = self.managers.keys().cloned().collect();
+        for target in &targets {
+            let wish = self
+                .managers
+                .get_mut(target)
+                .and_then(|m| m.tick(&mut self.context));
+            self.grant_wish(target, wish);
+        }
+        for case in self.cases.values_mut() {
+            case.tick(&mut self.context);
+        }
+        for guest in self.guests.values_mut() {
+            guest.overruled(&mut self.context);
+            guest.tick(&mut self.context);
+        }
+        self.guests.retain(|_, guest| !guest.is_gone());
+        self.follow_cases();
+        for errand in self.errands.values_mut() {
+            if self.context.now >= errand.retry {
+                errand.retry = self.context.now + self.context.timings().t_wait;
+                self.context.out.push(Output::Claim(errand.claim.clone()));
+            }
+        }
+    }
+
+    /// A round begins: every target is examined.
+    fn round(&mut self) {
+        for manager in self.managers.values_mut() {
+            manager.round(&mut self.context);
+        }
+        let mine: Vec<ServerName> = self
+            .managers
+            .values()
+            .filter(|manager| manager.priority == Priority::P1 && manager.is_well())
+            .map(|manager| manager.target.clone())
+            .collect();
+        self.standbys.round(&mut self.context, &mine);
+    }
+
+    /// Matches the management programs with the operation file, and the cases with the claims.
+    fn realign(&mut self) {
+        let me = self.context.me();
+        let tasks: Vec<Task> = if self.context.in_group() {
+            self.context.views.operation.on(&me).cloned().collect()
+        } else {
+            Vec::new()
+        };
+        for manager in self.managers.values_mut() {
+            manager.realign(&mut self.context);
+        }
+        let ended: Vec<ServerName> = self
+            .managers
+            .values()
+            .filter(|m| m.is_idle() && !tasks.iter().any(|task| task.target == m.target))
+            .map(|m| m.target.clone())
+            .collect();
+        for target in &ended {
+            self.end(target);
+        }
+        for task in tasks {
+            match self.managers.get_mut(&task.target) {
+                Some(manager) if manager.is_idle() => manager.priority = task.priority,
+                Some(_) => {}
+                None => {
+                    let (priority, target) = (task.priority, task.target.clone());
+                    self.context.log(Event::ManagerStarted { priority, target });
+                    let manager = Manager::start(&mut self.context, &task.target, task.priority);
+                    self.managers.insert(task.target, manager);
+                }
+            }
+        }
+        self.drop_overruled_cases();
+        self.inherit_orphans();
+    }
+
+    fn end(&mut self, target: &ServerName) {
+        if let Some(manager) = self.managers.remove(target) {
+            let (priority, target) = (manager.priority, manager.target);
+            self.context.log(Event::ManagerEnded { priority, target });
+        }
+    }
+
+    /// Somebody else claimed what we were at.
+    fn drop_overruled_cases(&mut self) {
+        let context = &self.context;
+        let overruled = |case: &Case, function: &ServerName| {
+            context.ledger.get(function).is_some_and(|record| {
+                record.claim.epoch > case.epoch() && record.claim.owner != context.config.me
+            })
+        };
+        let lost: Vec<ServerName> = self
+            .cases
+            .iter()
+            .filter(|(f, case)| overruled(case, f))
+            .map(|(f, _)| f.clone())
+            .collect();
+        for function in lost {
+            self.cases.remove(&function);
+            if let Some(manager) = self.managers.get_mut(&function) {
+                manager.regular(&self.context);
+                manager.realign(&mut self.context);
+                self.context.changed = true;
+            }
+        }
+    }
+
+    /// Recoveries whose owner is out of the group go on with the server that claimed the owner;
+    /// our own, from before a restart, go on too.
+    fn inherit_orphans(&mut self) {
+        let me = self.context.me();
+        let orphans: Vec<(ServerName, bool)> = self
+            .context
+            .ledger
+            .all_away()
+            .filter(|record| !self.cases.contains_key(&record.claim.function))
+            .filter(|record| !self.errands.contains_key(&record.claim.function))
+            .filter(|record| !self.is_examined_here(&record.claim.function))
+            .filter(|record| self.heir(&record.claim.owner).as_ref() == Some(&me))
+            .map(|record| (record.claim.function.clone(), record.claim.owner == me))
+            .collect();
+        for (function, own) in orphans.into_iter().filter(|(function, _)| *function != me) {
+            if own {
+                self.resume(&function);
+            } else {
+                self.inherit(&function);
+            }
+        }
+    }
+
+    /// Our own fresh claim, whose target is still in Network examination mode.
+    fn is_examined_here(&self, function: &ServerName) -> bool {
+        let busy = |m: &Manager| !m.is_idle() && !matches!(m.mode, Mode::Waiting { .. });
+        self.managers.get(function).is_some_and(busy)
+    }
+
+    /// Who answers for the claims of `owner`: itself while it is in the group, else the owner of
+    /// the claim on it, and so on.
+    fn heir(&self, owner: &ServerName) -> Option<ServerName> {
+        let mut heir = owner.clone();
+        for _ in 0..self.context.config.base.len() {
+            if self.context.views.group.contains(&heir) {
+                return Some(heir);
+            }
+            heir = self.context.ledger.away(&heir)?.claim.owner.clone();
+        }
+        None
+    }
+
+    fn inherit(&mut self, function: &ServerName) {
+        if self.errands.contains_key(function) || !self.context.in_group() {
+            return;
+        }
+        let claim = self.context.claim_next(function, Purpose::Recover);
+        let retry = self.context.now + self.context.timings().t_va;
+        self.errands
+            .insert(function.clone(), Errand { claim, retry });
+    }
+
+    /// Opens the case of a claim of ours that has none: inherited, or from before a restart.
+    fn resume(&mut self, function: &ServerName) {
+        let Some(record) = self.context.ledger.away(function).cloned() else {
+            return;
+        };
+        let partner = self
+            .managers
+            .get(function)
+            .and_then(|manager| manager.partner.clone());
+        let read = self.context.now + self.context.timings().self_ttl;
+        let ttl = self.context.now + self.context.timings().grant_ttl;
+        let out = self.context.last_fence().max(read).max(ttl);
+        let context = &mut self.context;
+        let case = Case::resume(context, record.claim, &record.state, partner, out);
+        self.cases.insert(function.clone(), case);
+        if let Some(manager) = self.managers.get_mut(function) {
+            manager.follow(&mut self.context, Mode::BackupServer);
+        }
+    }
+
+    fn grant_wish(&mut self, target: &ServerName, wish: Option<Wish>) {
+        match wish {
+            None => {}
+            Some(Wish::End) => self.end(target),
+            Some(Wish::Inherit) => self.inherit(target),
+            Some(Wish::Withdraw) => self.withdraw(target),
+            Some(Wish::Open { claim, cause, out }) => {
+                let partner = self.managers.get(target).and_then(|m| m.partner.clone());
+                let case = Case::open(&mut self.context, claim, cause, partner, out);
+                self.cases.insert(target.clone(), case);
+            }
+        }
+    }
+
+    fn withdraw(&mut self, target: &ServerName) {
+        let claim = self.context.claim_next(target, Purpose::Home);
+        let retry = self.context.now + self.context.timings().t_va;
+        self.errands.insert(target.clone(), Errand { claim, retry });
+    }
+
+    /// Managers in the last two modes go where their cases went.
+    fn follow_cases(&mut self) {
+        let progress: Vec<(ServerName, Progress)> = self
+            .cases
+            .iter()
+            .map(|(function, case)| (function.clone(), case.progress()))
+            .collect();
+        for (function, progress) in progress {
+            if progress == Progress::Closed {
+                let granted = self.cases.remove(&function).map(|case| case.granted());
+                if let Some(manager) = self.managers.get_mut(&function) {
+                    manager.follow(&mut self.context, Mode::Regular);
+                    manager.granter.gave(granted.unwrap_or_default());
+                }
+                self.context.changed = true;
+                continue;
+            }
+            let Some(manager) = self.managers.get_mut(&function) else {
+                continue;
+            };
+            match progress {
+                Progress::Backup => manager.follow(&mut self.context, Mode::BackupServer),
+                Progress::Target => manager.follow(&mut self.context, Mode::TargetServerRecovery),
+                Progress::GivenUp => self.end(&function),
+                Progress::Closed => {}
+            }
+        }
+    }
+
+    fn late(&mut self, by: Duration) {
+        let late_ms = Now(by).as_millis();
+        self.context.log(Event::Late { late_ms });
+        self.sights.void();
+        for manager in self.managers.values_mut() {
+            manager.void(&mut self.context);
+        }
+        for case in self.cases.values_mut() {
+            case.void(&self.context);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Target server recovery mode: the VM lets go, the target takes its function back.
+
+use super::{Asked, Case, Progress, Stage};
+use crate::cluster::{Epoch, ServerName};
+use crate::manage::Event;
+use crate::manage::claim::Purpose;
+use crate::manage::context::Context;
+use crate::manage::io::Now;
+use crate::manage::message::Message;
+
+impl Case {
+    /// The host says that the VM is gone.
+    pub(in crate::manage) fn released(&mut self, context: &mut Context, from: &ServerName) {
+        let Stage::Releasing { host } = &self.stage else {
+            return;
+        };
+        if host == from {
+            self.release_done(context);
+        }
+    }
+
+    pub(super) fn release_done(&mut self, context: &mut Context) {
+        let Stage::Releasing { host } = &self.stage else {
+            return;
+        };
+        let target = self.target();
+        let (vm, host) = (
+            context
+                .data(&target)
+                .map_or(target.clone(), |d| d.vm_name.clone()),
+            host.clone(),
+        );
+        context.log(Event::VmReleased { target, vm, host });
+        let claim = context.claim_next(&self.claim.function, Purpose::Home);
+        let retry = context.now + context.timings().t_va;
+        self.stage = Stage::Returning { claim, retry };
+    }
+
+    /// Somebody asks for a grant of this function.
+    pub(in crate::manage) fn ask(
+        &mut self,
+        context: &mut Context,
+        from: &ServerName,
+        epoch: Epoch,
+        stamp_ms: u64,
+        boot: u64,
+    ) {
+        if *from == self.claim.function {
+            self.asked = Some(Asked {
+                at: context.now,
+                stamp_ms,
+            });
+            self.job.asked(context, boot);
+            if let Stage::Homecoming { .. } = self.stage {
+                self.call_home(context);
+                return;
+            }
+        }
+        let serving = matches!(self.stage, Stage::Serving { .. } | Stage::AwaitVip { .. });
+        if serving && self.host() == Some(from) && epoch == self.claim.epoch {
+            if context.has_standing() {
+                let ttl = context.timings().grant_ttl;
+                self.granted = self.granted.max(context.now + ttl);
+                let until_ms = stamp_ms.saturating_add(Now(ttl).as_millis());
+                let function = self.target();
+                context.send(
+                    from,
+                    Message::Grant {
+                        function,
+                        epoch,
+                        until_ms,
+                    },
+                );
+            }
+        } else if let Some(record) = context.ledger.get(&self.claim.function).cloned() {
+            context.send(from, Message::Refuse { record });
+        }
+    }
+
+    /// Grant and flag to a target whose function is at home again.
+    pub(super) fn call_home(&mut self, context: &mut Context) {
+        let target = self.target();
+        let epoch = self.claim.epoch;
+        context.send(&target, Message::Flag);
+        if let (Some(asked), true) = (self.asked, context.has_standing()) {
+            let ttl = context.timings().grant_ttl;
+            self.granted = self.granted.max(context.now + ttl);
+            let until_ms = asked.stamp_ms.saturating_add(Now(ttl).as_millis());
+            let function = target.clone();
+            context.send(
+                &target,
+                Message::Grant {
+                    function,
+                    epoch,
+                    until_ms,
+                },
+            );
+        }
+    }
+
+    /// The target holds its VIP.
+    pub(in crate::manage) fn holding(&mut self, context: &mut Context, epoch: Epoch) {
+        if matches!(self.stage, Stage::Homecoming { .. }) && epoch == self.claim.epoch {
+            let target = self.target();
+            if let Some(vip) = context.data(&target).map(|data| data.vip) {
+                context.log(Event::TargetRecovered { target, vip });
+            }
+            self.close(context);
+        }
+    }
+
+    pub(super) fn close(&mut self, context: &mut Context) {
+        let target = self.target();
+        if let Some(to) = self.partner.clone() {
+            context.send(
+                &to,
+                Message::U {
+                    target: target.clone(),
+                },
+            );
+            context.log(Event::USent { target, to });
+        }
+        self.progress = Progress::Closed;
+    }
+
+    /// Whether the target's agent is there to take its function back.
+    pub(super) fn target_asks(&self, context: &Context) -> bool {
+        let span = 4 * context.timings().grant_every;
+        self.asked
+            .is_some_and(|asked| context.now.since(asked.at) < span)
+    }
+}

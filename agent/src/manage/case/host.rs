@@ -1,0 +1,178 @@
+//! Backup server mode: choose a host, have the VM started there, have its VIP set.
+
+use super::{Case, Progress, Stage};
+use crate::cluster::{Epoch, ServerName};
+use crate::manage::Event;
+use crate::manage::claim::{Phase, Purpose};
+use crate::manage::context::Context;
+use crate::manage::placement::{self, Request};
+
+impl Case {
+    pub(super) fn place(&mut self, context: &mut Context) {
+        let target = self.target();
+        let Some((server_type, vm)) = context
+            .data(&target)
+            .map(|data| (data.server_type, data.vm_name.clone()))
+        else {
+            return;
+        };
+        let standby = context.standbys.get(&target).cloned();
+        let mut vms = context.running();
+        // Our own claim does not count against the host it names.
+        if let Some(host) = context
+            .ledger
+            .get(&target)
+            .and_then(|r| r.state.host.clone())
+        {
+            if let Some(count) = vms.get_mut(&host) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        let request = Request {
+            function: &target,
+            server_type,
+            need_kb: context
+                .config
+                .vm_memory_kb
+                .get(&target)
+                .copied()
+                .unwrap_or(0),
+            group: &context.views.group,
+            excluded: &self.excluded,
+            standby: standby.as_ref(),
+            vms: &vms,
+        };
+        match placement::choose(&request, &context.samples) {
+            Some(host) => {
+                self.told_no_room = false;
+                context.log(Event::VmStart {
+                    target,
+                    vm,
+                    host: host.clone(),
+                });
+                self.start_on(context, host);
+            }
+            None => {
+                self.excluded.clear();
+                let retry = context.now + 2 * context.timings().t_wait;
+                self.stage = Stage::Place { retry };
+                if !self.told_no_room {
+                    self.told_no_room = true;
+                    context.log(Event::NoRoom { target });
+                }
+            }
+        }
+    }
+
+    pub(super) fn start_on(&mut self, context: &mut Context, host: ServerName) {
+        let until = context.now + context.timings().t_va;
+        context.set_state(&self.claim, Phase::Starting, Some(host.clone()));
+        self.stage = Stage::Starting { host, until };
+        self.progress = Progress::Backup;
+        self.order(context);
+    }
+
+    pub(super) fn host_failed(&mut self, context: &mut Context, host: ServerName, reason: String) {
+        let target = self.target();
+        let vm = context
+            .data(&target)
+            .map_or(target.clone(), |data| data.vm_name.clone());
+        context.log(Event::VmFailed {
+            target,
+            vm,
+            host: host.clone(),
+            reason,
+        });
+        self.excluded.push(host);
+    }
+
+    pub(super) fn reclaim(&mut self, context: &mut Context) {
+        self.progress = Progress::Backup;
+        let claim = context.claim_next(&self.claim.function, Purpose::Recover);
+        self.stage = Stage::Reclaim {
+            claim,
+            retry: context.now + context.timings().t_va,
+        };
+    }
+
+    /// The host says that the VM runs, or why not.
+    pub(in crate::manage) fn activated(
+        &mut self,
+        context: &mut Context,
+        from: &ServerName,
+        epoch: Epoch,
+        failure: Option<String>,
+    ) {
+        let Stage::Starting { host, until } = &self.stage else {
+            return;
+        };
+        if host != from || epoch != self.claim.epoch {
+            return;
+        }
+        let (host, until) = (host.clone(), *until);
+        match failure {
+            None => {
+                let target = self.target();
+                let vm = context
+                    .data(&target)
+                    .map_or(target.clone(), |data| data.vm_name.clone());
+                context.log(Event::VmStarted {
+                    target,
+                    vm,
+                    host: host.clone(),
+                });
+                let until = until.max(self.not_before + context.timings().t_va);
+                self.stage = Stage::AwaitVip { host, until };
+                self.order(context);
+            }
+            Some(reason) => {
+                self.host_failed(context, host, reason);
+                self.place(context);
+            }
+        }
+    }
+
+    /// The host says that the VM has the VIP, or why not.
+    pub(in crate::manage) fn vip_set(
+        &mut self,
+        context: &mut Context,
+        from: &ServerName,
+        epoch: Epoch,
+        failure: Option<String>,
+    ) {
+        let Stage::AwaitVip { host, .. } = &self.stage else {
+            return;
+        };
+        if host != from || epoch != self.claim.epoch {
+            return;
+        }
+        let host = host.clone();
+        let target = self.target();
+        let vm = context
+            .data(&target)
+            .map_or(target.clone(), |data| data.vm_name.clone());
+        match failure {
+            None => {
+                if let Some(vip) = context.data(&target).map(|data| data.vip) {
+                    context.log(Event::FunctionRecovered {
+                        target,
+                        vip,
+                        vm,
+                        host: host.clone(),
+                    });
+                }
+                context.set_state(&self.claim, Phase::Serving, Some(host.clone()));
+                self.stage = Stage::Serving { host };
+                self.excluded.clear();
+                self.progress = Progress::Target;
+                self.next = context.now;
+            }
+            Some(reason) => context.log(Event::VmFailed {
+                target,
+                vm,
+                host,
+                reason,
+            }),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What every part of the decisions reads and writes: the facts, the claims, the outputs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::claim::{Claim, Phase, Purpose, Record, State};
+use super::io::{Asker, Config, ExamId, Now, Output, Views};
+use super::ledger::{self, Ledger};
+use super::placement::Sample;
+use super::{Event, Message};
+use crate::cluster::{ManagementData, Priority, ServerName, Timings};
+
+/// Shared by all parts; each part has its own state beside it.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) config: Config,
+    pub(super) now: Now,
+    pub(super) ledger: Ledger,
+    pub(super) views: Views,
+    /// The ledger changed: managers must be matched with the operation file.
+    pub(super) changed: bool,
+    pub(super) out: Vec<Output>,
+    pub(super) samples: Vec<Sample>,
+    /// Where golden states are loaded.
+    pub(super) standbys: BTreeMap<ServerName, ServerName>,
+    /// When each target fell into trouble lately.
+    pub(super) faults: BTreeMap<ServerName, Vec<Now>>,
+    /// Until when a separated server may still hold grants, and so give some itself.
+    pub(super) fences: BTreeMap<ServerName, Now>,
+    /// Until when this server's own VIP is granted; who holds none may vouch for nobody.
+    pub(super) lease: Option<Now>,
+    /// Messages to ourselves: a server can be owner and host of a backup VM.
+    pub(super) loops: Vec<Message>,
+    serial: u64,
+}
+
+impl Context {
+    pub(super) fn new(config: Config) -> Self {
+        let ledger = Ledger::default();
+        let views = ledger::views(&config, &ledger);
+        Self {
+            config,
+            now: Now::default(),
+            ledger,
+            views,
+            changed: true,
+            out: Vec::new(),
+            samples: Vec::new(),
+            standbys: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            fences: BTreeMap::new(),
+            lease: None,
+            loops: Vec::new(),
+            serial: 0,
+        }
+    }
+
+    pub(super) fn me(&self) -> ServerName {
+        self.config.me.clone()
+    }
+
+    pub(super) fn timings(&self) -> &Timings {
+        &self.config.settings.timings
+    }
+
+    pub(super) fn data(&self, name: &ServerName) -> Option<&ManagementData> {
+        self.config.data.get(name)
+    }
+
+    pub(super) fn log(&mut self, event: Event) {
+        self.out.push(Output::Log(event));
+    }
+
+    pub(super) fn send(&mut self, to: &ServerName, message: Message) {
+        if *to == self.config.me {
+            self.loops.push(message);
+        } else {
+            self.out.push(Output::Send {
+                to: to.clone(),
+                message,
+            });
+        }
+    }
+
+    /// Tells every other server of the cluster.
+    pub(super) fn broadcast(&mut self, message: &Message) {
+        let all: Vec<ServerName> = self.config.base.names().cloned().collect();
+        for to in all.iter().filter(|to| **to != self.config.me) {
+            self.out.push(Output::Send {
+                to: to.clone(),
+                message: message.clone(),
+            });
+        }
+    }
+
+    pub(super) fn exam_id(&mut self, asker: Asker, target: &ServerName) -> ExamId {
+        self.serial += 1;
+        ExamId {
+            asker,
+            target: target.clone(),
+            serial: self.serial,
+        }
+    }
+
+    /// Takes a record in and, if it is news, recomputes the views.
+    pub(super) fn learn(&mut self, record: Record) -> bool {
+        let name = record.claim.function.clone();
+        let was_home = self.ledger.away(&name).is_none();
+        let news = self.ledger.merge(record);
+        if news && was_home && self.ledger.away(&name).is_some() {
+            let until = self.now + self.timings().grant_ttl;
+            self.fences.insert(name, until);
+        }
+        if news {
+            self.views = ledger::views(&self.config, &self.ledger);
+            self.changed = true;
+        }
+        news
+    }
+
+    /// A record of our own: learnt, told to all, and the management files follow.
+    pub(super) fn publish(&mut self, record: Record) {
+        if self.learn(record.clone()) {
+            self.broadcast(&Message::Modified { record });
+            self.out.push(Output::WriteViews(self.views.clone()));
+        }
+    }
+
+    /// Asks the share for the next epoch of a function.
+    pub(super) fn claim_next(&mut self, function: &ServerName, purpose: Purpose) -> Claim {
+        let claim = Claim {
+            function: function.clone(),
+            epoch: self.ledger.epoch(function).next(),
+            owner: self.me(),
+            purpose,
+        };
+        self.out.push(Output::Claim(claim.clone()));
+        claim
+    }
+
+    /// Sets how far an own claim got: on the share, for all, and here.
+    pub(super) fn set_state(&mut self, claim: &Claim, phase: Phase, host: Option<ServerName>) {
+        let revision = match self.ledger.get(&claim.function) {
+            Some(record) if record.claim == *claim => {
+                if record.state.phase == phase && record.state.host == host {
+                    return;
+                }
+                record.state.revision + 1
+            }
+            _ => 1,
+        };
+        let record = Record {
+            claim: claim.clone(),
+            state: State {
+                revision,
+                phase,
+                host,
+            },
+        };
+        self.out.push(Output::WriteState(record.clone()));
+        self.publish(record);
+    }
+
+    /// Whether this server is in the group: only then may it act for others.
+    pub(super) fn in_group(&self) -> bool {
+        self.views.group.contains(&self.config.me)
+    }
+
+    /// Whether this server may vouch for others: it is in the group, and itself granted for or
+    /// managed by nobody.
+    pub(super) fn has_standing(&self) -> bool {
+        let granted = self.lease.is_some_and(|until| until > self.now);
+        let unmanaged = self.views.operation.of(&self.config.me).next().is_none();
+        self.in_group() && (granted || unmanaged)
+    }
+
+    /// When the last grant that separated servers may have given is out.
+    pub(super) fn last_fence(&self) -> Now {
+        let running = self.fences.values().filter(|until| **until > self.now);
+        running
+            .max()
+            .map_or(self.now, |until| *until + self.timings().grant_ttl)
+    }
+
+    /// The other manager of a target.
+    pub(super) fn other_manager(&self, target: &ServerName) -> Option<ServerName> {
+        let managers = [Priority::P1, Priority::P2];
+        let mut names = managers
+            .into_iter()
+            .filter_map(|p| self.views.operation.manager(target, p));
+        names.find(|name| **name != self.config.me).cloned()
+    }
+
+    /// Peers to ask about a target, nearest in the ring first, without `not`.
+    pub(super) fn witnesses(
+        &self,
+        target: &ServerName,
+        not: Option<&ServerName>,
+    ) -> Vec<ServerName> {
+        let members = self.views.group.members();
+        let at = self.views.group.position(target).unwrap_or(0);
+        (1..=members.len())
+            .map(|step| &members[(at + step) % members.len()].name)
+            .filter(|name| **name != *target && **name != self.config.me && Some(*name) != not)
+            .cloned()
+            .collect()
+    }
+
+    /// How many backup VMs each server runs, by the claims.
+    pub(super) fn running(&self) -> BTreeMap<ServerName, u32> {
+        let mut vms = BTreeMap::new();
+        for record in self.ledger.all_away() {
+            if let Some(host) = &record.state.host {
+                *vms.entry(host.clone()).or_default() += 1;
+            }
+        }
+        vms
+    }
+
+    /// Remembers a fault of a target; how long it must stay healthy before it goes home.
+    pub(super) fn fault(&mut self, target: &ServerName) {
+        let (now, flap) = (self.now, self.timings().flap);
+        let faults = self.faults.entry(target.clone()).or_default();
+        faults.retain(|at| now.since(*at) < flap);
+        if faults.len() < 16 {
+            faults.push(now);
+        }
+    }
+
+    /// How long a recovered target must stay healthy before its function goes home: `t_home`,
+    /// and from the second fault on `hold_down`, doubled with each further one.
+    pub(super) fn hold(&self, target: &ServerName) -> Duration {
+        let timings = self.timings();
+        let faults = self.faults.get(target).map_or(0, Vec::len);
+        match u32::try_from(faults).unwrap_or(u32::MAX).checked_sub(2) {
+            None => timings.t_home,
+            Some(more) => timings.t_home + timings.hold_down * 2_u32.pow(more.min(8)),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! This server's own VIP: held only under a live grant.
+//!
+//! ```text
+//!             grant                    taken
+//!   off ----------------> taking ----------------> held
+//!    ^                      |                       |
+//!    +----------------------+-----------------------+
+//!          no grant left, refused, told to drop, duplicate found
+//! ```
+//!
+//! * off: where a booted server starts. It asks its managers every `grant_every`; if its function
+//!   is claimed, it asks the owner of the claim, who so learns that it is back.
+//! * off -> taking: a grant came, or both managers stayed silent and the share shows the function
+//!   at home. A server that nobody manages (the last one, the head of a star) grants itself.
+//! * taking -> held: the address is set, after a probe for a duplicate.
+//! * -> off: the kernel takes the address off by itself when it is not renewed; this only does
+//!   so earlier and says why.
+
+use super::Event;
+use super::context::Context;
+use super::io::{Now, Output, Query};
+use super::message::Message;
+use crate::cluster::{Epoch, Priority, ServerName};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Off,
+    Taking,
+    On,
+    Dropping,
+}
+
+/// The state of the own VIP.
+#[derive(Debug)]
+pub(super) struct Home {
+    held: Held,
+    until: Now,
+    next_ask: Now,
+    answered: Now,
+    /// Epochs up to this one are barred: somebody else acts under it.
+    barred: Epoch,
+    /// Whom to tell that the VIP is off, and the epoch of the order.
+    confirm: Option<(ServerName, Epoch)>,
+    passive: Option<Epoch>,
+}
+
+impl Home {
+    pub(super) fn new() -> Self {
+        Self {
+            held: Held::Off,
+            until: Now::default(),
+            next_ask: Now::default(),
+            answered: Now::default(),
+            barred: Epoch(0),
+            confirm: None,
+            passive: None,
+        }
+    }
+
+    /// Whether the VIP is on this server.
+    pub(super) fn is_held(&self) -> bool {
+        self.held == Held::On
+    }
+
+    pub(super) fn deadline(&self) -> Now {
+        match self.held {
+            Held::Taking | Held::On => self.next_ask.min(self.until),
+            Held::Off | Held::Dropping => self.next_ask,
+        }
+    }
+
+    pub(super) fn tick(&mut self, context: &mut Context) {
+        let me = context.me();
+        if let Some(record) = context.ledger.away(&me).cloned() {
+            let epoch = record.claim.epoch;
+            if record.state.phase != super::claim::Phase::Examining {
+                self.drop_vip(context, "the function is claimed");
+            }
+            if self.passive != Some(epoch) && !self.is_held() {
+                self.passive = Some(epoch);
+                context.log(Event::Passive {
+                    owner: record.claim.owner,
+                    epoch,
+                });
+            }
+        }
+        if matches!(self.held, Held::On | Held::Taking) && context.now >= self.until {
+            self.drop_vip(context, "no grant");
+        }
+        context.lease = Some(self.until).filter(|_| self.held == Held::On);
+        if context.now >= self.next_ask {
+            let (every, ttl) = (context.timings().grant_every, context.timings().grant_ttl);
+            let short = self.until < context.now + ttl / 2;
+            self.next_ask = context.now + if short { every / 2 } else { every };
+            self.ask(context);
+        }
+    }
+
+    fn ask(&mut self, context: &mut Context) {
+        let me = context.me();
+        let ask = Message::Ask {
+            function: me.clone(),
+            epoch: context.ledger.epoch(&me),
+            stamp_ms: context.now.as_millis(),
+            boot: context.config.boot,
+        };
+        if let Some(record) = context.ledger.away(&me) {
+            let owner = record.claim.owner.clone();
+            context.send(&owner, ask);
+            if context.now.since(self.answered) > 4 * context.timings().grant_every {
+                context.out.push(Output::ReadClaims(Query::One(me)));
+            }
+            return;
+        }
+        let managers: Vec<ServerName> = [Priority::P1, Priority::P2]
+            .into_iter()
+            .filter_map(|priority| context.views.operation.manager(&me, priority).cloned())
+            .collect();
+        if managers.is_empty() && context.in_group() && self.barred <= context.ledger.epoch(&me) {
+            self.granted(context, context.now + context.timings().grant_ttl);
+            return;
+        }
+        for manager in &managers {
+            context.send(manager, ask.clone());
+        }
+        if context.now.since(self.answered) > 2 * context.timings().grant_every {
+            context.out.push(Output::ReadClaims(Query::One(me)));
+        }
+    }
+
+    /// A grant under `epoch` until `until`.
+    pub(super) fn grant(&mut self, context: &mut Context, epoch: Epoch, until: Now) {
+        let me = context.me();
+        if epoch > context.ledger.epoch(&me) {
+            // The claim behind it is not known here yet.
+            context.out.push(Output::ReadClaims(Query::One(me)));
+            return;
+        }
+        let stale = epoch < context.ledger.epoch(&me) || context.ledger.away(&me).is_some();
+        let absurd = until > context.now + context.timings().grant_ttl;
+        if stale || epoch < self.barred || absurd {
+            return;
+        }
+        self.answered = context.now;
+        self.granted(context, until);
+    }
+
+    /// The share was read; `at_home` says whether our function is unclaimed there.
+    pub(super) fn read(&mut self, context: &mut Context, begun: Now, at_home: bool) {
+        let silent = context.now.since(self.answered) > 2 * context.timings().grant_every;
+        if at_home && silent && self.barred <= context.ledger.epoch(&context.config.me) {
+            self.granted(context, begun + context.timings().self_ttl);
+        }
+    }
+
+    fn granted(&mut self, context: &mut Context, until: Now) {
+        if until <= context.now {
+            return;
+        }
+        let later = until > self.until;
+        self.until = self.until.max(until);
+        match self.held {
+            Held::Off => {
+                self.held = Held::Taking;
+                self.until = until;
+                context.out.push(Output::TakeVip { until });
+            }
+            Held::On if later => context.out.push(Output::KeepVip { until }),
+            Held::On | Held::Taking | Held::Dropping => {}
+        }
+    }
+
+    /// The node set the address, or could not.
+    pub(super) fn taken(&mut self, context: &mut Context, result: Result<(), String>) {
+        if self.held != Held::Taking {
+            // Overtaken by an order to drop.
+            if self.held == Held::Off && result.is_ok() {
+                self.held = Held::Dropping;
+                context.out.push(Output::DropVip);
+            }
+            return;
+        }
+        let me = context.me();
+        let Some(vip) = context.data(&me).map(|data| data.vip) else {
+            return;
+        };
+        match result {
+            Ok(()) => {
+                self.held = Held::On;
+                self.passive = None;
+                let epoch = context.ledger.epoch(&me);
+                context.lease = Some(self.until);
+                context.out.push(Output::KeepVip { until: self.until });
+                context.log(Event::VipHeld { vip, epoch });
+                if let Some(record) = context.ledger.get(&me) {
+                    let owner = record.claim.owner.clone();
+                    context.send(&owner, Message::Holding { epoch });
+                }
+            }
+            Err(reason) => {
+                self.held = Held::Off;
+                context.log(Event::VipLetGo { vip, reason });
+            }
+        }
+    }
+
+    /// A manager under `epoch` orders the VIP off (background job 2).
+    pub(super) fn ordered_off(&mut self, context: &mut Context, from: &ServerName, epoch: Epoch) {
+        if epoch < context.ledger.epoch(&context.config.me) {
+            return;
+        }
+        self.barred = self.barred.max(epoch.next());
+        self.confirm = Some((from.clone(), epoch));
+        match self.held {
+            Held::Off => self.confirm_off(context),
+            Held::Dropping => {}
+            Held::On | Held::Taking => self.drop_vip(context, "ordered by the manager"),
+        }
+    }
+
+    fn drop_vip(&mut self, context: &mut Context, reason: &str) {
+        if !matches!(self.held, Held::On | Held::Taking) {
+            return;
+        }
+        self.held = Held::Dropping;
+        self.until = Now::default();
+        context.lease = None;
+        context.out.push(Output::DropVip);
+        let me = context.me();
+        if let Some(vip) = context.data(&me).map(|data| data.vip) {
+            context.log(Event::VipLetGo {
+                vip,
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    /// The node took the address off.
+    pub(super) fn dropped(&mut self, context: &mut Context) {
+        if matches!(self.held, Held::Dropping | Held::Off) {
+            self.held = Held::Off;
+            self.confirm_off(context);
+        }
+    }
+
+    fn confirm_off(&mut self, context: &mut Context) {
+        if let Some((to, epoch)) = self.confirm.take() {
+            context.send(&to, Message::VipDropped { epoch });
+        }
+    }
+
+    /// The owner of a claim still answers.
+    pub(super) fn refused(&mut self, context: &Context) {
+        self.answered = context.now;
+    }
+}

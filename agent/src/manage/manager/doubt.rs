@@ -1,0 +1,220 @@
+//! Network examination: is the target gone, who else says so, and may we act?
+
+use super::{Doubt, Manager, Mode, Repair, Step, Wish};
+use crate::cluster::ServerName;
+use crate::manage::Event;
+use crate::manage::claim::{Claim, Purpose, Record, State};
+use crate::manage::context::Context;
+use crate::manage::io::{ClaimResult, Output};
+use crate::manage::job::Cause;
+use crate::manage::message::{Message, Sight};
+
+impl Manager {
+    pub(super) fn network_trouble(&mut self, context: &mut Context) -> Option<Wish> {
+        context.log(Event::NetworkTrouble {
+            target: self.target.clone(),
+        });
+        if let Some(p1) = self.must_wait(context) {
+            self.wait_for(context, p1);
+            return self.tick(context);
+        }
+        let partner = self.partner.clone();
+        let third = context
+            .witnesses(&self.target, partner.as_ref())
+            .into_iter()
+            .next();
+        let mut asked = 0;
+        for peer in partner
+            .iter()
+            .chain(third.iter())
+            .filter(|peer| **peer != self.target)
+        {
+            context.send(
+                peer,
+                Message::Confirm {
+                    target: self.target.clone(),
+                },
+            );
+            asked += 1;
+        }
+        self.mode = Mode::NetworkExamination(Doubt {
+            since: context.now,
+            asked,
+            unseen: false,
+            seen_by: None,
+            again: false,
+            claim: Step::None,
+        });
+        self.ping(context);
+        self.doubt_on(context)
+    }
+
+    /// A peer says whether it sees the target.
+    pub(in crate::manage) fn seen(
+        &mut self,
+        context: &mut Context,
+        from: &ServerName,
+        sight: Sight,
+    ) -> Option<Wish> {
+        let Mode::NetworkExamination(doubt) = &mut self.mode else {
+            return None;
+        };
+        match sight {
+            Sight::Unseen => doubt.unseen = true,
+            Sight::Seen => doubt.seen_by = Some(from.clone()),
+        }
+        self.doubt_on(context)
+    }
+
+    /// Goes on as far as what is known allows.
+    pub(super) fn doubt_on(&mut self, context: &mut Context) -> Option<Wish> {
+        let target = self.target.clone();
+        let Mode::NetworkExamination(doubt) = &mut self.mode else {
+            return None;
+        };
+        let over = context.now >= doubt.since + context.timings().t_cf;
+        match &mut doubt.claim {
+            Step::None => {
+                let silent = over || doubt.asked == 0;
+                let free = doubt.seen_by.is_none() && context.in_group();
+                if free && (doubt.unseen || silent) {
+                    doubt.claim = claim(context, &target);
+                } else if doubt.again && (over || !free) {
+                    if let Some(peer) = doubt.seen_by.clone() {
+                        context.log(Event::PeerSees { target, peer });
+                    }
+                    self.mode = Mode::Regular;
+                }
+            }
+            Step::Tried { .. } => retry(context, &mut doubt.claim),
+            Step::Won { claim, out } if doubt.again => {
+                let wish = Wish::Open {
+                    claim: claim.clone(),
+                    cause: Cause::Network,
+                    out: *out,
+                };
+                self.mode = Mode::BackupServer;
+                return Some(wish);
+            }
+            Step::Won { .. } => {}
+        }
+        None
+    }
+
+    pub(super) fn network_recovered(&mut self, context: &mut Context) -> Option<Wish> {
+        let Mode::NetworkExamination(doubt) = &self.mode else {
+            return None;
+        };
+        let claimed = doubt.claim != Step::None;
+        context.log(Event::NetworkRecovered {
+            target: self.target.clone(),
+        });
+        self.send_r(context);
+        self.regular(context);
+        self.examine(context);
+        claimed.then_some(Wish::Withdraw)
+    }
+
+    pub(super) fn send_r(&mut self, context: &mut Context) {
+        if let Some(to) = self.partner.clone() {
+            let target = self.target.clone();
+            context.send(
+                &to,
+                Message::R {
+                    target: target.clone(),
+                },
+            );
+            context.log(Event::RSent { target, to });
+        }
+    }
+
+    /// What came of a claim for the target.
+    pub(in crate::manage) fn claimed(
+        &mut self,
+        context: &mut Context,
+        tried: &Claim,
+        result: &ClaimResult,
+    ) -> Option<Wish> {
+        let out = self.granter.out(context);
+        let step = match &mut self.mode {
+            Mode::NetworkExamination(doubt) => &mut doubt.claim,
+            Mode::ServiceRecovery(Repair::Claiming(step)) => step,
+            // Given up meanwhile: a claim that was won must be given back.
+            Mode::Regular if *result == ClaimResult::Won => {
+                context.publish(Record {
+                    claim: tried.clone(),
+                    state: State::default(),
+                });
+                return Some(Wish::Withdraw);
+            }
+            _ => return None,
+        };
+        match step {
+            Step::Tried { claim, .. } if claim == tried => {}
+            _ => return None,
+        }
+        let (target, epoch) = (tried.function.clone(), tried.epoch);
+        match result {
+            ClaimResult::Won => {
+                *step = Step::Won {
+                    claim: tried.clone(),
+                    out,
+                };
+                context.log(Event::Claimed { target, epoch });
+                context.publish(Record {
+                    claim: tried.clone(),
+                    state: State::default(),
+                });
+                if let Mode::ServiceRecovery(_) = self.mode {
+                    let claim = tried.clone();
+                    self.mode = Mode::BackupServer;
+                    return Some(Wish::Open {
+                        claim,
+                        cause: Cause::Service,
+                        out,
+                    });
+                }
+                self.doubt_on(context)
+            }
+            ClaimResult::Lost(record) => {
+                context.log(Event::ClaimLost { target, epoch });
+                context.learn(record.clone());
+                if record.is_away() {
+                    self.wait_for(context, record.claim.owner.clone());
+                } else {
+                    self.regular(context);
+                    self.examine(context);
+                }
+                None
+            }
+            ClaimResult::Failed(reason) => {
+                let reason = reason.clone();
+                if let Step::Tried { retry, .. } = step {
+                    *retry = context.now + context.timings().t_wait;
+                }
+                context.log(Event::ClaimFailed { target, reason });
+                if let (Mode::NetworkExamination(_), None) = (&self.mode, &self.exam) {
+                    self.ping(context);
+                }
+                None
+            }
+        }
+    }
+}
+
+pub(super) fn claim(context: &mut Context, target: &ServerName) -> Step {
+    let claim = context.claim_next(target, Purpose::Recover);
+    Step::Tried {
+        claim,
+        retry: context.now + context.timings().t_va,
+    }
+}
+
+pub(super) fn retry(context: &mut Context, step: &mut Step) {
+    if let Step::Tried { claim, retry } = step {
+        if context.now >= *retry {
+            *retry = context.now + context.timings().t_va;
+            context.out.push(Output::Claim(claim.clone()));
+        }
+    }
+}

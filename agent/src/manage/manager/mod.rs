@@ -1,0 +1,443 @@
+//! The management program: one for each target that this server manages (paper, section 3.1,
+//! Fig. 7, and 3.2, Fig. 8).
+//!
+//! ```text
+//!                                   R
+//!         +-----------------------------------------------+
+//!         v              network trouble                  |
+//!   +-----------+  ------------------------->  +---------------------+
+//!   |  Regular  |                              | Network examination |----+
+//!   +-----------+  ---------+                  +---------------------+    | trouble again,
+//!    ^  ^     |    service  |                        ^                    | claim won
+//!    |  |     |    trouble  v                        | no network         v
+//!    |  |     |          +------------------+--------+            +---------------+
+//!    |  +-R---|--------- | Service recovery | ------------------> | Backup server |
+//!    |        |          +------------------+  trouble again,     +---------------+
+//!    |        |                                claim won             |         ^
+//!    |        | P2: any trouble                                      | VIP set | host lost
+//!    |        v                                                      v         |
+//!    |   +---------+  R, U: to Regular        U             +------------------------+
+//!    |   | Waiting |  D: ends             <---------------- | Target server recovery |
+//!    |   +---------+  P1 gone: acts as P1                   +------------------------+
+//!    |                                                             |        | D
+//!    +-------------------------------------------------------------+        v
+//!                                U                                         ends
+//! ```
+//!
+//! * Regular: on each S the target is examined: ping within T_nd, then every service within T_sw.
+//!   While it is healthy it is granted its VIP. A target that was never seen since this program
+//!   started may still be booting and gets `t_up`.
+//! * Regular -> Network examination: the ping did not come back. A second one goes out at once;
+//!   the other manager and a third server are asked whether they see the target. As soon as one
+//!   does not (or nobody answers within `t_cf`), the function is claimed: that takes the target
+//!   out of the group, so that the servers behind it are examined at once. If somebody sees it,
+//!   this server has a fault of its own and nobody acts.
+//! * Network examination -> Regular: the second ping came back. A claim is given back, R goes to
+//!   P2.
+//! * Network examination -> Backup server: it did not, and the claim is ours. Background job 1.
+//! * Regular -> Service recovery: the ping came back, a service did not answer. The network is
+//!   examined, the target told to restart its services, then all is examined again.
+//! * Service recovery -> Regular: healthy again (St1); R goes to P2.
+//! * Service recovery -> Backup server: still not (St2), and the claim is ours. Background job 2.
+//! * Backup server, Target server recovery: see [`super::case`], which carries them out.
+//! * Waiting: P2 in trouble awaits R, U or D, and asks P1 for a sign of life every `t_wait`. After
+//!   2 T_nd without one it acts as P1.
+
+mod doubt;
+mod wait;
+
+use crate::cluster::{Priority, ServerName, Service};
+use crate::manage::Event;
+use crate::manage::claim::Claim;
+use crate::manage::context::Context;
+use crate::manage::exam::{Depth, Exam, Verdict};
+use crate::manage::grant::Granter;
+use crate::manage::io::{Asker, ExamId, Now};
+use crate::manage::job::Cause;
+use crate::manage::message::Message;
+use doubt::{claim, retry};
+
+/// Where a management program stands. The paper's five modes, and P2's waiting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Mode {
+    Regular,
+    NetworkExamination(Doubt),
+    ServiceRecovery(Repair),
+    BackupServer,
+    TargetServerRecovery,
+    Waiting {
+        p1: ServerName,
+        heard: Now,
+        claim: Known,
+    },
+}
+
+/// What a waiting P2 knows of a claim for its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// There is none yet.
+    Nothing,
+    /// P1 acts.
+    Away,
+    /// The function went home then; U should follow.
+    Home(Now),
+}
+
+/// What is known of a target whose network is in doubt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Doubt {
+    since: Now,
+    asked: usize,
+    unseen: bool,
+    seen_by: Option<ServerName>,
+    again: bool,
+    claim: Step,
+}
+
+/// How far a claim got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    None,
+    Tried { claim: Claim, retry: Now },
+    Won { claim: Claim, out: Now },
+}
+
+/// How far the repair of a service got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Repair {
+    Network,
+    Restarting { until: Now },
+    Examining,
+    Claiming(Step),
+}
+
+/// What a management program wants that is not its own to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Open a case under this claim.
+    Open {
+        claim: Claim,
+        cause: Cause,
+        out: Now,
+    },
+    /// Give this claim back: the target is healthy.
+    Withdraw,
+    /// Go on with the recovery that a lost server owned.
+    Inherit,
+    /// End this program.
+    End,
+}
+
+/// A management program.
+#[derive(Debug)]
+pub(super) struct Manager {
+    pub(super) target: ServerName,
+    pub(super) priority: Priority,
+    pub(super) mode: Mode,
+    pub(super) granter: Granter,
+    /// The other manager, as of when all was well.
+    pub(super) partner: Option<ServerName>,
+    exam: Option<Exam>,
+    healthy: bool,
+    seen: bool,
+    since: Now,
+    /// P2 that takes P1's part.
+    acting: bool,
+    next: Now,
+}
+
+impl Manager {
+    pub(super) fn start(context: &mut Context, target: &ServerName, priority: Priority) -> Self {
+        let mut manager = Self {
+            target: target.clone(),
+            priority,
+            mode: Mode::Regular,
+            granter: Granter::new(context, target),
+            partner: context.other_manager(target),
+            exam: None,
+            healthy: false,
+            seen: false,
+            since: context.now,
+            acting: false,
+            next: context.now,
+        };
+        manager.examine(context);
+        manager
+    }
+
+    /// Whether it may end without harm.
+    pub(super) fn is_idle(&self) -> bool {
+        self.mode == Mode::Regular
+    }
+
+    /// Whether it finds the target well right now.
+    pub(super) fn is_well(&self) -> bool {
+        self.mode == Mode::Regular && self.healthy && !self.awaits_network()
+    }
+
+    /// Whether the target may be granted its VIP. Also while its services are being restarted:
+    /// the others of them may be well, and nobody acts against it yet.
+    pub(super) fn may_grant(&self) -> bool {
+        let repairing = match &self.mode {
+            Mode::ServiceRecovery(Repair::Claiming(_)) => false,
+            Mode::ServiceRecovery(_) => !self.awaits_network(),
+            _ => false,
+        };
+        self.is_well() || repairing
+    }
+
+    /// Whether the other manager may grant on our word: we do not act against the target.
+    pub(super) fn may_vouch(&self) -> bool {
+        match &self.mode {
+            Mode::Regular => !self.awaits_network() && !self.acting,
+            Mode::Waiting { .. } => true,
+            _ => self.may_grant(),
+        }
+    }
+
+    /// Whether a ping of the target is out.
+    pub(super) fn awaits_network(&self) -> bool {
+        self.exam.as_ref().is_some_and(Exam::awaits_network)
+    }
+
+    /// S, or the own timer.
+    pub(super) fn round(&mut self, context: &mut Context) {
+        match self.mode {
+            Mode::Regular | Mode::Waiting { .. } if self.exam.is_none() => self.examine(context),
+            _ => {}
+        }
+    }
+
+    fn examine(&mut self, context: &mut Context) {
+        self.exam = Some(Exam::start(
+            context,
+            Asker::Manager,
+            &self.target,
+            Depth::Service,
+        ));
+    }
+
+    fn ping(&mut self, context: &mut Context) {
+        self.exam = Some(Exam::start(
+            context,
+            Asker::Manager,
+            &self.target,
+            Depth::Network,
+        ));
+    }
+
+    /// The node was late: running examinations are thrown away and made again.
+    pub(super) fn void(&mut self, context: &mut Context) {
+        if self.exam.take().is_some() {
+            match self.mode {
+                Mode::Regular | Mode::Waiting { .. } | Mode::ServiceRecovery(Repair::Examining) => {
+                    self.examine(context)
+                }
+                Mode::NetworkExamination(_) | Mode::ServiceRecovery(_) => self.ping(context),
+                Mode::BackupServer | Mode::TargetServerRecovery => {}
+            }
+        }
+        if let Mode::Waiting { heard, .. } = &mut self.mode {
+            *heard = context.now;
+        }
+    }
+
+    pub(super) fn deadline(&self, context: &Context) -> Now {
+        let timings = context.timings();
+        let mode = match &self.mode {
+            Mode::Regular => self.granter.deadline(),
+            Mode::NetworkExamination(doubt) => match &doubt.claim {
+                Step::None => doubt.since + timings.t_cf,
+                Step::Tried { retry, .. } => *retry,
+                Step::Won { .. } => context.now + timings.t_wait,
+            },
+            Mode::ServiceRecovery(Repair::Restarting { until }) => *until,
+            Mode::ServiceRecovery(Repair::Claiming(Step::Tried { retry, .. })) => *retry,
+            Mode::ServiceRecovery(_) => context.now + timings.t_wait,
+            Mode::BackupServer => context.now + timings.t_wait,
+            Mode::TargetServerRecovery | Mode::Waiting { .. } => self.next,
+        };
+        self.exam
+            .as_ref()
+            .map_or(mode, |exam| exam.deadline(context).min(mode))
+    }
+
+    pub(super) fn tick(&mut self, context: &mut Context) -> Option<Wish> {
+        if self
+            .exam
+            .as_ref()
+            .is_some_and(|exam| exam.is_stale(context))
+        {
+            self.void(context);
+        }
+        match &mut self.mode {
+            Mode::Regular => {
+                self.granter.tick(context);
+                None
+            }
+            Mode::NetworkExamination(_) => self.doubt_on(context),
+            Mode::ServiceRecovery(Repair::Restarting { until }) if context.now >= *until => {
+                self.restarted(context);
+                None
+            }
+            Mode::ServiceRecovery(Repair::Claiming(step)) => {
+                retry(context, step);
+                None
+            }
+            Mode::TargetServerRecovery if context.now >= self.next => {
+                self.next = context.now + context.timings().t_wait;
+                context.log(Event::Wait {});
+                None
+            }
+            Mode::Waiting { .. } if context.now >= self.next => self.wait_on(context),
+            _ => None,
+        }
+    }
+
+    /// Result of a ping.
+    pub(super) fn pinged(&mut self, context: &mut Context, id: &ExamId, ok: bool) -> Option<Wish> {
+        let verdict = self.exam.as_mut()?.pinged(context, id, ok)?;
+        self.verdict(context, verdict)
+    }
+
+    /// Result of a service examination.
+    pub(super) fn probed(
+        &mut self,
+        context: &mut Context,
+        id: &ExamId,
+        service: Service,
+        ok: bool,
+    ) -> Option<Wish> {
+        let verdict = self.exam.as_mut()?.probed(id, service, ok)?;
+        self.verdict(context, verdict)
+    }
+
+    fn verdict(&mut self, context: &mut Context, verdict: Verdict) -> Option<Wish> {
+        self.exam = None;
+        let young = self.is_young(context);
+        match (&mut self.mode, verdict) {
+            (Mode::Regular, Verdict::Healthy) => {
+                self.healthy = true;
+                self.seen = true;
+                self.acting = false;
+                None
+            }
+            (Mode::Regular, _) if young => None,
+            (Mode::Regular, Verdict::NoNetwork) => {
+                self.trouble(context);
+                self.network_trouble(context)
+            }
+            (Mode::Regular, Verdict::NoService(services)) => {
+                self.trouble(context);
+                self.service_trouble(context, &services);
+                None
+            }
+            (Mode::Waiting { .. }, Verdict::NoNetwork) if self.healthy => {
+                self.healthy = false;
+                context.log(Event::NetworkTrouble {
+                    target: self.target.clone(),
+                });
+                None
+            }
+            (Mode::Waiting { .. }, Verdict::Healthy) => {
+                if context.ledger.away(&self.target).is_none() {
+                    self.regular(context);
+                    self.healthy = true;
+                }
+                None
+            }
+            (Mode::NetworkExamination(_), Verdict::Healthy) => self.network_recovered(context),
+            (Mode::NetworkExamination(doubt), Verdict::NoNetwork) => {
+                doubt.again = true;
+                let target = self.target.clone();
+                context.log(Event::NetworkTroubleConfirmed { target });
+                self.doubt_on(context)
+            }
+            (Mode::ServiceRecovery(repair @ Repair::Network), Verdict::Healthy) => {
+                let until = context.now + context.timings().t_sr;
+                *repair = Repair::Restarting { until };
+                context.log(Event::ServiceRestart {
+                    target: self.target.clone(),
+                });
+                context.send(&self.target, Message::RestartService);
+                None
+            }
+            (Mode::ServiceRecovery(Repair::Examining), Verdict::Healthy) => {
+                context.log(Event::ServiceRecovered {
+                    target: self.target.clone(),
+                });
+                self.send_r(context);
+                self.regular(context);
+                self.healthy = true;
+                None
+            }
+            (Mode::ServiceRecovery(_), Verdict::NoNetwork) => self.network_trouble(context),
+            (Mode::ServiceRecovery(repair @ Repair::Examining), Verdict::NoService(_)) => {
+                let target = self.target.clone();
+                context.log(Event::ServiceTroubleConfirmed {
+                    target: target.clone(),
+                });
+                *repair = Repair::Claiming(claim(context, &target));
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Not seen yet since the start: it may be booting.
+    fn is_young(&self, context: &Context) -> bool {
+        !self.seen && context.now.since(self.since) < context.timings().t_up
+    }
+
+    fn trouble(&mut self, context: &mut Context) {
+        self.healthy = false;
+        context.fault(&self.target);
+    }
+
+    fn service_trouble(&mut self, context: &mut Context, services: &[Service]) {
+        let names: Vec<String> = services.iter().map(Service::to_string).collect();
+        let target = self.target.clone();
+        context.log(Event::ServiceTrouble {
+            target,
+            services: names.join(" "),
+        });
+        if let Some(p1) = self.must_wait(context) {
+            self.wait_for(context, p1);
+            return;
+        }
+        self.mode = Mode::ServiceRecovery(Repair::Network);
+        self.ping(context);
+    }
+
+    /// The target says what came of restarting its services, or did not in time.
+    pub(super) fn restarted(&mut self, context: &mut Context) {
+        if let Mode::ServiceRecovery(repair @ Repair::Restarting { .. }) = &mut self.mode {
+            *repair = Repair::Examining;
+            self.examine(context);
+        }
+    }
+
+    /// Back to Regular mode.
+    pub(super) fn regular(&mut self, context: &Context) {
+        self.mode = Mode::Regular;
+        self.exam = None;
+        self.healthy = false;
+        self.acting = false;
+        self.seen = true;
+        self.since = context.now;
+    }
+
+    /// The case moved between its two modes, or is over.
+    pub(super) fn follow(&mut self, context: &mut Context, mode: Mode) {
+        if self.mode != mode {
+            let regular = mode == Mode::Regular;
+            self.mode = mode;
+            self.exam = None;
+            self.next = context.now;
+            if regular {
+                self.regular(context);
+                self.examine(context);
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! P2 in trouble: it waits for R, U or D, and for a sign of life of P1.
+
+use super::{Known, Manager, Mode, Wish};
+use crate::cluster::{Priority, ServerName};
+use crate::manage::Event;
+use crate::manage::context::Context;
+use crate::manage::message::Message;
+
+impl Manager {
+    pub(super) fn wait_on(&mut self, context: &mut Context) -> Option<Wish> {
+        self.next = context.now + context.timings().t_wait;
+        let Mode::Waiting { p1, heard, claim } = &self.mode else {
+            return None;
+        };
+        let (p1, heard, claim) = (p1.clone(), *heard, *claim);
+        if matches!(claim, Known::Home(at) if context.now.since(at) > 2 * context.timings().t_nd) {
+            // U got lost.
+            self.relieved(context);
+            return None;
+        }
+        context.log(Event::P2Wait {});
+        let stamp_ms = context.now.as_millis();
+        context.send(
+            &p1,
+            Message::Hear {
+                target: self.target.clone(),
+                stamp_ms,
+            },
+        );
+        if context.now.since(heard) <= 2 * context.timings().t_nd || !context.in_group() {
+            return None;
+        }
+        context.log(Event::TakesPart {
+            target: self.target.clone(),
+            gone: p1,
+        });
+        self.acting = true;
+        if context.ledger.away(&self.target).is_some() {
+            return Some(Wish::Inherit);
+        }
+        self.mode = Mode::Regular;
+        self.seen = true;
+        self.examine(context);
+        None
+    }
+
+    /// Any sign of life of P1 while we wait.
+    pub(in crate::manage) fn heard(&mut self, context: &Context, from: &ServerName) {
+        if let Mode::Waiting { p1, heard, .. } = &mut self.mode {
+            if p1 == from {
+                *heard = context.now;
+            }
+        }
+    }
+
+    pub(super) fn must_wait(&self, context: &Context) -> Option<ServerName> {
+        if self.acting {
+            return None;
+        }
+        match context.ledger.away(&self.target) {
+            Some(record) => Some(record.claim.owner.clone()),
+            None if self.priority == Priority::P1 => None,
+            None => self.partner.clone(),
+        }
+    }
+
+    pub(super) fn wait_for(&mut self, context: &Context, p1: ServerName) {
+        let away = context.ledger.away(&self.target).is_some();
+        let claim = if away { Known::Away } else { Known::Nothing };
+        self.mode = Mode::Waiting {
+            p1,
+            heard: context.now,
+            claim,
+        };
+        self.next = context.now;
+    }
+
+    /// Who manages whom has changed, or who acts for the target.
+    pub(in crate::manage) fn realign(&mut self, context: &mut Context) {
+        if let Some(other) = context.other_manager(&self.target) {
+            self.partner = Some(other);
+        }
+        let away = context
+            .ledger
+            .away(&self.target)
+            .map(|record| record.claim.owner.clone());
+        match (&mut self.mode, away) {
+            (Mode::Regular, Some(owner)) if owner != context.config.me => {
+                self.wait_for(context, owner);
+            }
+            (Mode::Waiting { p1, heard, claim }, Some(owner)) => {
+                *claim = Known::Away;
+                if *p1 != owner {
+                    *heard = context.now;
+                    *p1 = owner;
+                }
+            }
+            (
+                Mode::Waiting {
+                    claim: claim @ Known::Away,
+                    ..
+                },
+                None,
+            ) => {
+                *claim = Known::Home(context.now);
+            }
+            _ => {}
+        }
+    }
+
+    /// R or U came, or a claim says that the function is at home.
+    pub(in crate::manage) fn relieved(&mut self, context: &mut Context) {
+        if let Mode::Waiting { .. } = self.mode {
+            self.regular(context);
+            self.examine(context);
+        }
+    }
+
+    /// D came.
+    pub(in crate::manage) fn given_up(&self) -> Option<Wish> {
+        matches!(self.mode, Mode::Waiting { .. }).then_some(Wish::End)
+    }
+}

@@ -1,0 +1,337 @@
+//! Where a backup VM starts: predicted loads, their normalisation and the non-select value
+//! (paper, section 2.5, Fig. 5, equations (1) to (9)).
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Condition, Group, ServerCondition, ServerName, ServerType};
+
+/// Average loads of one server, measured in two steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// The server.
+    pub name: ServerName,
+    /// C_cor, processor cores.
+    pub cores: f64,
+    /// Physical memory, KB.
+    pub memory_kb: f64,
+    /// N_rat, bytes a second sent and received at the rated speed, KB/s.
+    pub rated_kb: f64,
+    /// Backup VMs running there.
+    pub vm: u32,
+    /// Available memory, KB: previous and current average (Am).
+    pub am: [f64; 2],
+    /// Idle processor time of the whole machine, per cent from 0 to 100 (Ac).
+    pub ac: [f64; 2],
+    /// Bytes sent and received, KB/s (An).
+    pub an: [f64; 2],
+}
+
+/// Weights of Nm, Nc and Nn in the non-select value (Fig. 5(b)); VM weighs 100.
+fn weights(server_type: ServerType) -> [f64; 3] {
+    match server_type {
+        ServerType::Cpu => [0.5, 0.4, 0.1],
+        ServerType::Network => [0.5, 0.1, 0.4],
+        ServerType::CpuNet => [0.5, 0.25, 0.25],
+    }
+}
+
+/// Equations (1) to (3): the difference goes on, within what is possible.
+fn predicted([previous, current]: [f64; 2], limit: f64) -> f64 {
+    let next = 2.0 * current - previous;
+    if next.is_finite() {
+        next.clamp(0.0, limit.max(0.0))
+    } else {
+        0.0
+    }
+}
+
+/// Equations (4) to (9): how far below the best, in per cent of the range.
+fn normalised(values: &[f64]) -> impl Iterator<Item = f64> {
+    let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let min = values.iter().copied().fold(f64::INFINITY, f64::min);
+    values.iter().map(move |value| {
+        if max > min {
+            (max - value) / (max - min) * 100.0
+        } else {
+            100.0
+        }
+    })
+}
+
+/// The condition file: the predicted loads of all servers, normalised over them.
+///
+/// Limits as in the paper: Lm up to the physical memory, Lc up to cores x 100, Ln up to twice the
+/// rated speed. The best and worst of each range over the predicted quantities.
+pub fn condition(samples: &[Sample]) -> Condition {
+    let memory: Vec<f64> = samples
+        .iter()
+        .map(|s| predicted(s.am, s.memory_kb))
+        .collect();
+    let idle: Vec<f64> = samples
+        .iter()
+        .map(|s| predicted(s.ac, 100.0 * s.cores) * s.cores)
+        .collect();
+    let free: Vec<f64> = samples
+        .iter()
+        .map(|s| s.rated_kb - predicted(s.an, 2.0 * s.rated_kb))
+        .collect();
+    let loads = normalised(&memory)
+        .zip(normalised(&idle))
+        .zip(normalised(&free));
+    let lines = samples
+        .iter()
+        .zip(loads)
+        .map(|(sample, ((nm, nc), nn))| ServerCondition {
+            name: sample.name.clone(),
+            vm: sample.vm,
+            nm,
+            nc,
+            nn,
+        });
+    Condition {
+        servers: lines.collect(),
+    }
+}
+
+/// The non-select value of a server for a function of this type: the lowest is chosen.
+pub fn non_select(server_type: ServerType, server: &ServerCondition) -> f64 {
+    let [m, c, n] = weights(server_type);
+    f64::from(server.vm) * 100.0 + server.nm * m + server.nc * c + server.nn * n
+}
+
+/// All servers with their values, the chosen one first. Equal values keep their order.
+pub fn ranked(server_type: ServerType, condition: &Condition) -> Vec<(ServerName, f64)> {
+    let mut values: Vec<(ServerName, f64)> = condition
+        .servers
+        .iter()
+        .map(|server| (server.name.clone(), non_select(server_type, server)))
+        .collect();
+    values.sort_by(|a, b| a.1.partial_cmp(&b.1).unwrap_or(Ordering::Equal));
+    values
+}
+
+/// Whom to ask and whom not.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The function's server, which is never its own host.
+    pub function: &'a ServerName,
+    /// Its type.
+    pub server_type: ServerType,
+    /// Memory the VM needs, KB.
+    pub need_kb: u64,
+    /// The servers to choose from, in ring order; ties go to the first.
+    pub group: &'a Group,
+    /// Those that failed already.
+    pub excluded: &'a [ServerName],
+    /// The server where the golden state is loaded.
+    pub standby: Option<&'a ServerName>,
+    /// Backup VMs a server runs beyond what its sample counted.
+    pub vms: &'a BTreeMap<ServerName, u32>,
+}
+
+/// Memory that a host keeps for itself, KB.
+const RESERVE_KB: u64 = 64 * 1024;
+
+/// Chooses the host of a backup VM; nobody, if nobody has room.
+///
+/// The lowest non-select value wins. A server that has the state loaded is taken instead if it
+/// runs no more backup VMs than the winner: `VM x 100` outweighs all loads, so only loads
+/// differ, and those were weighed when the state was placed.
+pub fn choose(request: &Request<'_>, samples: &[Sample]) -> Option<ServerName> {
+    let mut known: Vec<Sample> = Vec::new();
+    for name in request.group.names() {
+        let mut sample = samples
+            .iter()
+            .find(|s| s.name == *name)
+            .cloned()
+            .unwrap_or_else(|| idle(name));
+        sample.vm = request.vms.get(name).copied().unwrap_or(0);
+        known.push(sample);
+    }
+    let condition = condition(&known);
+    let fits = |name: &ServerName| {
+        let Some(sample) = samples.iter().find(|s| s.name == *name) else {
+            return true;
+        };
+        let loaded = request.standby == Some(name);
+        loaded || sample.am[1] >= (request.need_kb + RESERVE_KB) as f64
+    };
+    let able = |name: &ServerName| {
+        name != request.function && !request.excluded.contains(name) && fits(name)
+    };
+    let vms = |name: &ServerName| request.vms.get(name).copied().unwrap_or(0);
+    let ranked = ranked(request.server_type, &condition);
+    let (first, _) = ranked.iter().find(|(name, _)| able(name))?;
+    match request.standby {
+        Some(name) if request.group.contains(name) && able(name) && vms(name) <= vms(first) => {
+            Some(name.clone())
+        }
+        _ => Some(first.clone()),
+    }
+}
+
+/// A server that has not told its load yet.
+fn idle(name: &ServerName) -> Sample {
+    Sample {
+        name: name.clone(),
+        cores: 1.0,
+        memory_kb: 0.0,
+        rated_kb: 0.0,
+        vm: 0,
+        am: [0.0; 2],
+        ac: [0.0; 2],
+        an: [0.0; 2],
+    }
+}
+
+/// Where each function's golden state should be kept loaded while all is healthy: each in turn
+/// on the host that placement would choose if those before it were running.
+pub fn standbys(
+    group: &Group,
+    types: &BTreeMap<ServerName, ServerType>,
+    needs: &BTreeMap<ServerName, u64>,
+    current: &BTreeMap<ServerName, ServerName>,
+    samples: &[Sample],
+    running: &BTreeMap<ServerName, u32>,
+) -> BTreeMap<ServerName, ServerName> {
+    let mut vms = running.clone();
+    let mut placed = BTreeMap::new();
+    for function in group.names() {
+        let Some(&server_type) = types.get(function) else {
+            continue;
+        };
+        let request = Request {
+            function,
+            server_type,
+            need_kb: needs.get(function).copied().unwrap_or(0),
+            group,
+            excluded: &[],
+            standby: current.get(function),
+            vms: &vms,
+        };
+        if let Some(host) = choose(&request, samples) {
+            *vms.entry(host.clone()).or_default() += 1;
+            placed.insert(function.clone(), host);
+        }
+    }
+    placed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> ServerName {
+        text.parse().unwrap()
+    }
+
+    fn sample(server: &str, am: f64, ac: f64, an: f64) -> Sample {
+        Sample {
+            name: name(server),
+            cores: 2.0,
+            memory_kb: 1_000_000.0,
+            rated_kb: 256_000.0,
+            vm: 0,
+            am: [am; 2],
+            ac: [ac; 2],
+            an: [an; 2],
+        }
+    }
+
+    #[test]
+    fn the_papers_example_chooses_web() {
+        let text = "web 0 40 30 50\nmail 1 30 20 40\n";
+        let condition = Condition::parse("condition", text).unwrap();
+        let ranked = ranked(ServerType::Network, &condition);
+        assert_eq!(ranked, [(name("web"), 43.0), (name("mail"), 133.0)]);
+    }
+
+    #[test]
+    fn loads_are_predicted_and_normalised() {
+        let mut a = sample("a", 0.0, 0.0, 0.0);
+        (a.am, a.ac, a.an) = ([100.0, 400.0], [90.0, 80.0], [100.0, 50.0]);
+        let mut b = sample("b", 0.0, 0.0, 0.0);
+        (b.am, b.ac, b.an) = ([900.0, 100.0], [20.0, 90.0], [0.0, 300_000.0]);
+        let c = sample("c", 300.0, 50.0, 128_000.0);
+        let condition = condition(&[a, b, c]);
+        // Lm = 700, 0 (not -700), 300; Lc x cores = 140, 320, 100; Ln = 0, 512000 (not 600000), 128000.
+        insta::assert_snapshot!(condition);
+    }
+
+    #[test]
+    fn equal_servers_all_count_full_and_the_first_wins() {
+        let samples = [sample("a", 1.0, 2.0, 3.0), sample("b", 1.0, 2.0, 3.0)];
+        let made = condition(&samples);
+        assert!(
+            made.servers
+                .iter()
+                .all(|s| [s.nm, s.nc, s.nn] == [100.0; 3])
+        );
+        assert_eq!(ranked(ServerType::Cpu, &made)[0], (name("a"), 100.0));
+    }
+
+    fn group() -> Group {
+        Group::parse("group", "1 a a.dat\n2 b b.dat\n3 c c.dat\n").unwrap()
+    }
+
+    #[test]
+    fn room_standby_and_failures_count() {
+        let group = group();
+        let samples = [
+            sample("a", 900_000.0, 99.0, 0.0),
+            sample("b", 800_000.0, 98.0, 0.0),
+            sample("c", 100_000.0, 97.0, 0.0),
+        ];
+        let function = name("a");
+        let (b, c) = (name("b"), name("c"));
+        let mut vms = BTreeMap::new();
+        let pick = |excluded: &[ServerName], standby, vms: &BTreeMap<_, _>| {
+            let request = Request {
+                function: &function,
+                server_type: ServerType::Network,
+                need_kb: 256_000,
+                group: &group,
+                excluded,
+                standby,
+                vms,
+            };
+            choose(&request, &samples)
+        };
+        assert_eq!(pick(&[], None, &vms), Some(b.clone()));
+        assert_eq!(pick(&[], Some(&c), &vms), Some(c.clone()), "loaded there");
+        assert_eq!(
+            pick(std::slice::from_ref(&b), None, &vms),
+            None,
+            "c has no room"
+        );
+        vms.insert(c.clone(), 1);
+        assert_eq!(pick(&[], Some(&c), &vms), Some(b), "c runs a VM more");
+    }
+
+    #[test]
+    fn standbys_spread() {
+        let group = group();
+        let types = group
+            .names()
+            .map(|n| (n.clone(), ServerType::Network))
+            .collect();
+        let none = BTreeMap::new();
+        let placed = standbys(
+            &group,
+            &types,
+            &none,
+            &BTreeMap::new(),
+            &[],
+            &BTreeMap::new(),
+        );
+        let lines: String = placed
+            .iter()
+            .map(|(f, h)| format!("{f} on {h}\n"))
+            .collect();
+        insta::assert_snapshot!(lines);
+    }
+}

@@ -1,0 +1,455 @@
+//! Which part an input goes to.
+
+use super::claim::{Purpose, Record, State};
+use super::guest::Guest;
+use super::manager::Wish;
+use super::{Asker, ClaimResult, Event, ExamId, Input, Management, Message, Now, PATIENCE, Query};
+use crate::cluster::{Epoch, ServerName, Service};
+
+use super::claim::Claim;
+
+impl Management {
+    pub(super) fn route(&mut self, input: Input) {
+        match input {
+            Input::Tick => {}
+            Input::Late(by) => self.late(by),
+            Input::Message { from, message } => {
+                if self.context.config.base.contains(&from) {
+                    self.message(&from, message);
+                }
+            }
+            Input::Pinged { id, ok } => self.pinged(&id, ok),
+            Input::Probed { id, service, ok } => self.probed(&id, service, ok),
+            Input::Claimed { claim, result } => self.claimed(&claim, &result),
+            Input::Claims {
+                query,
+                begun,
+                result,
+            } => self.claims(&query, begun, result),
+            Input::VipTaken(result) => self.home.taken(&mut self.context, result),
+            Input::VipDropped => self.home.dropped(&mut self.context),
+            Input::VmStarted { function, result } => {
+                if let Some(guest) = self.guests.get_mut(&function) {
+                    self.standbys.used(&function);
+                    guest.started(&mut self.context, result);
+                }
+            }
+            Input::VmVipSet { function, result } => {
+                if let Some(guest) = self.guests.get_mut(&function) {
+                    guest.vip_set(&mut self.context, result);
+                }
+            }
+            Input::VmReleased { function } => {
+                if let Some(guest) = self.guests.get_mut(&function) {
+                    guest.released(&mut self.context);
+                }
+            }
+            Input::ServicesRestarted(result) => {
+                if let Some(to) = self.restart_for.take() {
+                    let failure = result.err();
+                    self.context
+                        .send(&to, Message::ServiceRestarted { failure });
+                }
+            }
+            Input::Loads(samples) => self.context.samples = samples,
+        }
+    }
+
+    pub(super) fn message(&mut self, from: &ServerName, message: Message) {
+        match message {
+            Message::S => {
+                if self.ready && self.sync.heard(&self.context) {
+                    self.round();
+                }
+            }
+            Message::R { target } => self.relieve(from, &target, true),
+            Message::U { target } => self.relieve(from, &target, false),
+            Message::D { target } => {
+                let event = Event::DReceived {
+                    target: target.clone(),
+                    from: from.clone(),
+                };
+                let wish = self.managers.get(&target).and_then(|m| m.given_up());
+                if wish == Some(Wish::End) {
+                    self.context.log(event);
+                }
+                self.grant_wish(&target, wish);
+            }
+            Message::Flag => self.context.out.push(super::Output::RaiseFlag),
+            Message::Ask {
+                function,
+                epoch,
+                stamp_ms,
+                boot,
+            } => {
+                self.asked(from, &function, epoch, stamp_ms, boot);
+            }
+            Message::Grant {
+                function,
+                epoch,
+                until_ms,
+            } => {
+                let until = Now::from_millis(until_ms);
+                if function == self.context.config.me {
+                    self.home.grant(&mut self.context, epoch, until);
+                } else if let Some(guest) = self.guests.get_mut(&function) {
+                    guest.grant(&mut self.context, epoch, until);
+                }
+            }
+            Message::Refuse { record } => {
+                if record.claim.function == self.context.config.me {
+                    self.home.refused(&self.context);
+                }
+                self.context.learn(record);
+            }
+            Message::Hear { target, stamp_ms } => self.hear(from, target, stamp_ms),
+            Message::Heard {
+                target,
+                stamp_ms,
+                doubt,
+            } => {
+                if let Some(manager) = self.managers.get_mut(&target) {
+                    manager.heard(&self.context, from);
+                    manager.granter.heard(&self.context, stamp_ms, doubt);
+                }
+            }
+            Message::Confirm { target } => {
+                let waits = self
+                    .managers
+                    .get(&target)
+                    .is_some_and(|m| m.awaits_network());
+                self.sights.confirm(&mut self.context, from, &target, waits);
+            }
+            Message::Seen { target, sight } => {
+                let manager = self.managers.get_mut(&target);
+                let wish = manager.and_then(|m| m.seen(&mut self.context, from, sight));
+                self.grant_wish(&target, wish);
+            }
+            Message::Modified { record } => {
+                self.context.learn(record);
+            }
+            Message::Standby { function, host } => {
+                self.standbys.placed(&mut self.context, function, host);
+            }
+            other => self.order(from, other),
+        }
+    }
+
+    /// Orders of a recovery and the answers to them.
+    fn order(&mut self, from: &ServerName, message: Message) {
+        let context = &mut self.context;
+        match message {
+            Message::Activate { function, epoch } => self.activate(from, function, epoch),
+            Message::Activated {
+                function,
+                epoch,
+                failure,
+            } => {
+                if let Some(case) = self.cases.get_mut(&function) {
+                    case.activated(context, from, epoch, failure);
+                }
+            }
+            Message::SetVip { function, epoch } => {
+                if let Some(guest) = self.guests.get_mut(&function) {
+                    guest.set_vip(context, epoch);
+                }
+            }
+            Message::VipSet {
+                function,
+                epoch,
+                failure,
+            } => {
+                if let Some(case) = self.cases.get_mut(&function) {
+                    case.vip_set(context, from, epoch, failure);
+                }
+            }
+            Message::Release { function, epoch } => match self.guests.get_mut(&function) {
+                Some(guest) => guest.ordered_off(context, from, epoch),
+                None => context.send(from, Message::Released { function, epoch }),
+            },
+            Message::Released { function, epoch } => {
+                if let Some(case) = self.cases.get_mut(&function).filter(|c| c.epoch() == epoch) {
+                    case.released(context, from);
+                }
+            }
+            Message::RestartService => {
+                self.restart_for = Some(from.clone());
+                context.out.push(super::Output::RestartServices);
+            }
+            Message::ServiceRestarted { .. } => {
+                if let Some(manager) = self.managers.get_mut(from) {
+                    manager.restarted(context);
+                }
+            }
+            Message::DropVip { epoch } => self.home.ordered_off(context, from, epoch),
+            Message::VipDropped { epoch } => {
+                if let Some(case) = self.cases.get_mut(from).filter(|c| c.epoch() == epoch) {
+                    if let Some(outcome) = case.job().vip_dropped(context) {
+                        case.outcome(context, outcome);
+                    }
+                }
+            }
+            Message::Reboot { epoch } => {
+                let claimed = context.ledger.away(&context.config.me);
+                let owner = claimed.map(|record| (&record.claim.owner, record.claim.epoch));
+                if owner == Some((from, epoch)) {
+                    context.out.push(super::Output::Reboot);
+                }
+            }
+            Message::Holding { epoch } => {
+                if let Some(case) = self.cases.get_mut(from) {
+                    case.holding(context, epoch);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn relieve(&mut self, from: &ServerName, target: &ServerName, by_r: bool) {
+        let Some(manager) = self.managers.get_mut(target) else {
+            return;
+        };
+        let (target, from) = (target.clone(), from.clone());
+        if !manager.is_idle() {
+            self.context.log(if by_r {
+                Event::RReceived { target, from }
+            } else {
+                Event::UReceived { target, from }
+            });
+        }
+        manager.relieved(&mut self.context);
+        self.context.changed = true;
+    }
+
+    fn hear(&mut self, from: &ServerName, target: ServerName, stamp_ms: u64) {
+        if let Some(manager) = self.managers.get_mut(&target) {
+            let well = manager.may_vouch();
+            manager
+                .granter
+                .hear(&mut self.context, from, stamp_ms, well);
+        } else if self.cases.contains_key(&target) {
+            let doubt = super::message::Doubt::Some;
+            self.context.send(
+                from,
+                Message::Heard {
+                    target,
+                    stamp_ms,
+                    doubt,
+                },
+            );
+        }
+    }
+
+    fn asked(
+        &mut self,
+        from: &ServerName,
+        function: &ServerName,
+        epoch: Epoch,
+        stamp: u64,
+        boot: u64,
+    ) {
+        let context = &mut self.context;
+        if let Some(case) = self.cases.get_mut(function) {
+            case.ask(context, from, epoch, stamp, boot);
+        } else if let Some(record) = context.ledger.away(function).cloned() {
+            context.send(from, Message::Refuse { record });
+        } else if epoch > context.ledger.epoch(function) {
+            context
+                .out
+                .push(super::Output::ReadClaims(Query::One(function.clone())));
+        } else if from == function {
+            let newest = context.ledger.epoch(function);
+            if newest > epoch {
+                // It learns of its own return before it is granted.
+                if let Some(record) = context.ledger.get(function).cloned() {
+                    context.send(from, Message::Refuse { record });
+                }
+            }
+            if let Some(manager) = self.managers.get_mut(function).filter(|m| m.may_grant()) {
+                manager.granter.grant(context, newest, stamp);
+            }
+        } else if let Some(record) = context.ledger.get(function).cloned() {
+            context.send(from, Message::Refuse { record });
+        }
+    }
+
+    fn activate(&mut self, from: &ServerName, function: ServerName, epoch: Epoch) {
+        let context = &mut self.context;
+        if function == context.config.me || context.data(&function).is_none() {
+            return;
+        }
+        match self.guests.get_mut(&function) {
+            Some(guest) => guest.activate(context, from, epoch),
+            None => {
+                let guest = Guest::new(context, from, &function, epoch);
+                self.guests.insert(function, guest);
+            }
+        }
+    }
+
+    fn pinged(&mut self, id: &ExamId, ok: bool) {
+        self.sights.pinged(&mut self.context, id, ok);
+        match id.asker {
+            Asker::Manager => {
+                let manager = self.managers.get_mut(&id.target);
+                let wish = manager.and_then(|m| m.pinged(&mut self.context, id, ok));
+                self.grant_wish(&id.target, wish);
+            }
+            Asker::Job => {
+                if let Some(case) = self.cases.get_mut(&id.target) {
+                    if let Some(outcome) = case.job().pinged(&mut self.context, id, ok) {
+                        case.outcome(&mut self.context, outcome);
+                    }
+                }
+            }
+            Asker::Peer => {}
+        }
+    }
+
+    fn probed(&mut self, id: &ExamId, service: Service, ok: bool) {
+        match id.asker {
+            Asker::Manager => {
+                let manager = self.managers.get_mut(&id.target);
+                let wish = manager.and_then(|m| m.probed(&mut self.context, id, service, ok));
+                self.grant_wish(&id.target, wish);
+            }
+            Asker::Job => {
+                if let Some(case) = self.cases.get_mut(&id.target) {
+                    if let Some(outcome) = case.job().probed(&mut self.context, id, service, ok) {
+                        case.outcome(&mut self.context, outcome);
+                    }
+                }
+            }
+            Asker::Peer => {}
+        }
+    }
+
+    fn claimed(&mut self, claim: &Claim, result: &ClaimResult) {
+        let function = claim.function.clone();
+        if let Some(errand) = self
+            .errands
+            .get_mut(&function)
+            .filter(|e| e.claim == *claim)
+        {
+            let retry = self.context.now + self.context.timings().t_wait;
+            match result {
+                ClaimResult::Failed(_) => errand.retry = retry,
+                ClaimResult::Lost(record) => {
+                    self.errands.remove(&function);
+                    self.context.learn(record.clone());
+                    self.context.changed = true;
+                    // An own claim whose success was not known: give it back all the same.
+                    let own = record.claim.owner == self.context.config.me && record.is_away();
+                    if own && claim.purpose == Purpose::Home {
+                        self.withdraw(&function);
+                    }
+                }
+                ClaimResult::Won => self.errand_won(claim),
+            }
+            return;
+        }
+        if let Some(case) = self.cases.get_mut(&function) {
+            if !case.claimed(&mut self.context, claim, result) {
+                self.cases.remove(&function);
+                if let Some(manager) = self.managers.get_mut(&function) {
+                    manager.regular(&self.context);
+                }
+                self.context.changed = true;
+            }
+            return;
+        }
+        let manager = self.managers.get_mut(&function);
+        let wish = manager.and_then(|m| m.claimed(&mut self.context, claim, result));
+        self.grant_wish(&function, wish);
+    }
+
+    fn errand_won(&mut self, claim: &Claim) {
+        let function = &claim.function;
+        self.errands.remove(function);
+        let old = self.context.ledger.get(function).cloned();
+        let (target, epoch) = (function.clone(), claim.epoch);
+        self.context.log(Event::Claimed { target, epoch });
+        let host = old.as_ref().and_then(|record| record.state.host.clone());
+        let state = match claim.purpose {
+            Purpose::Home => State::default(),
+            Purpose::Recover => State {
+                host,
+                ..State::default()
+            },
+        };
+        self.context.publish(Record {
+            claim: claim.clone(),
+            state,
+        });
+        if claim.purpose == Purpose::Recover {
+            if let Some(old) = old {
+                let (target, from) = (function.clone(), old.claim.owner);
+                self.context.log(Event::Inherited { target, from });
+            }
+            self.resume(function);
+        }
+    }
+
+    fn claims(&mut self, query: &Query, begun: Now, result: Result<Vec<Record>, String>) {
+        match result {
+            Ok(records) => {
+                self.unread = 0;
+                for record in &records {
+                    self.context.learn(record.clone());
+                }
+                if *query == Query::All {
+                    self.begin();
+                }
+                if let Query::One(function) = query {
+                    self.read_one(function, begun, records.first());
+                }
+            }
+            Err(reason) => {
+                if self.unread == 0 {
+                    self.context.log(Event::ShareSilent {
+                        reason: reason.clone(),
+                    });
+                }
+                self.unread = self.unread.saturating_add(1);
+                if let Query::One(function) = query {
+                    if let Some(guest) = self.guests.get_mut(function) {
+                        guest.unread(&mut self.context, &reason);
+                    }
+                } else if self.unread >= PATIENCE {
+                    self.begin();
+                }
+            }
+        }
+    }
+
+    fn read_one(&mut self, function: &ServerName, begun: Now, newest: Option<&Record>) {
+        let context = &mut self.context;
+        let known = context.ledger.epoch(function);
+        let current = newest.map_or(Epoch(0), |record| record.claim.epoch) >= known;
+        let at_home = current && !newest.is_some_and(Record::is_away);
+        if *function == context.config.me {
+            self.home.read(context, begun, at_home);
+        }
+        if let Some(guest) = self.guests.get_mut(function) {
+            guest.read(context, begun, newest);
+        }
+        if at_home {
+            if let Some(manager) = self.managers.get_mut(function) {
+                manager.granter.read(context, begun);
+            }
+        }
+    }
+
+    /// The claims are known: work begins.
+    fn begin(&mut self) {
+        if self.ready {
+            return;
+        }
+        self.ready = true;
+        self.next_read = self.context.now + self.context.timings().t_im * super::READ_EVERY;
+        self.context.changed = true;
+        self.sync.begin(&self.context);
+        let (server, group) = (self.context.me(), self.context.views.group.len());
+        self.context.log(Event::Started { server, group });
+    }
+}

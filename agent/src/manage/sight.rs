@@ -1,0 +1,90 @@
+//! Second opinions: what this server answers when a peer asks whether it sees a target.
+//!
+//! The answer rests on a ping not older than T_nd. One that is out already is waited for, so
+//! that the other manager, whose examination runs at the same time, answers as soon as it ends.
+
+use std::collections::BTreeMap;
+
+use super::context::Context;
+use super::exam::{Depth, Exam};
+use super::io::{Asker, ExamId, Now};
+use super::message::{Message, Sight};
+use crate::cluster::ServerName;
+
+#[derive(Debug, Default)]
+struct View {
+    last: Option<(Now, Sight)>,
+    exam: Option<Exam>,
+    asks: Vec<ServerName>,
+}
+
+/// What was lately seen of other servers.
+#[derive(Debug, Default)]
+pub(super) struct Sights {
+    views: BTreeMap<ServerName, View>,
+}
+
+impl Sights {
+    /// A peer asks; `awaited`: a ping of ours is out.
+    pub(super) fn confirm(
+        &mut self,
+        context: &mut Context,
+        from: &ServerName,
+        target: &ServerName,
+        awaited: bool,
+    ) {
+        if context.data(target).is_none() || *target == context.config.me {
+            return;
+        }
+        let fresh = context.timings().t_nd;
+        let view = self.views.entry(target.clone()).or_default();
+        match view.last {
+            Some((at, sight)) if !awaited && context.now.since(at) < fresh => {
+                context.send(
+                    from,
+                    Message::Seen {
+                        target: target.clone(),
+                        sight,
+                    },
+                );
+                return;
+            }
+            _ => {}
+        }
+        if !view.asks.contains(from) {
+            view.asks.push(from.clone());
+        }
+        let running = view
+            .exam
+            .as_ref()
+            .is_some_and(|exam| !exam.is_stale(context));
+        if !awaited && !running {
+            view.exam = Some(Exam::start(context, Asker::Peer, target, Depth::Network));
+        }
+    }
+
+    /// Any ping of a target came back, or did not.
+    pub(super) fn pinged(&mut self, context: &mut Context, id: &ExamId, ok: bool) {
+        let sight = if ok { Sight::Seen } else { Sight::Unseen };
+        let target = &id.target;
+        let view = self.views.entry(target.clone()).or_default();
+        view.last = Some((context.now, sight));
+        if id.asker == Asker::Peer {
+            view.exam = None;
+        }
+        for from in std::mem::take(&mut view.asks) {
+            context.send(
+                &from,
+                Message::Seen {
+                    target: target.clone(),
+                    sight,
+                },
+            );
+        }
+    }
+
+    /// The node was late: what was seen proves nothing.
+    pub(super) fn void(&mut self) {
+        self.views.clear();
+    }
+}

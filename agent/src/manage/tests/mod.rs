@@ -1,0 +1,4 @@
+//! Whole clusters in virtual time.
+
+mod scenarios;
+mod world;
