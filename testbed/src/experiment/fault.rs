@@ -48,11 +48,14 @@ pub fn strike(site: &dyn Site, trouble: TroubleKind, server: &SiteServer) -> any
 /// How the experiment's report words what was done.
 #[must_use]
 pub fn describe(trouble: TroubleKind, server: &SiteServer) -> String {
-    format!(
-        "`{}` on {}",
-        command(trouble, server).join(" "),
-        server.name
-    )
+    let unit = server.daemons.first().map_or("", Daemon::name);
+    let done = match trouble {
+        TroubleKind::St1 => format!("{unit} stopped"),
+        TroubleKind::St2 => format!("{unit} stopped and kept from starting"),
+        TroubleKind::Nt1 => "restarted".to_owned(),
+        TroubleKind::Nt2 => "shut down".to_owned(),
+    };
+    format!("{}: {done}", server.name)
 }
 
 #[cfg(test)]
@@ -64,7 +67,10 @@ mod tests {
     fn each_trouble_is_one_command() {
         let ftp = server("ftp", 3, "vsftpd");
         let all = TroubleKind::ALL
-            .map(|trouble| describe(trouble, &ftp))
+            .map(|trouble| {
+                let command = command(trouble, &ftp).join(" ");
+                format!("{}: {command}", describe(trouble, &ftp))
+            })
             .join("\n");
         insta::assert_snapshot!(all, @r#"
         ftp: vsftpd stopped: systemctl stop vsftpd
