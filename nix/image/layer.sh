@@ -65,6 +65,8 @@ clean_root() {
 if [ -n "$parentTar" ]; then
   say "unpack the parent layer"
   tar -x --numeric-owner --xattrs --xattrs-include='*' -C $R -f "$parentTar"
+  # ldconfig is static, so fakeroot does not see it replace these: the next file to get such an inode would be taken for one of them.
+  rm -f $R/etc/ld.so.cache $R/var/cache/ldconfig/aux-cache
   mount_root
 else
   bootstrap_root

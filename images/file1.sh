@@ -1,0 +1,3 @@
+name_host
+mkdir -p $R/share
+enable share.mount

@@ -1,0 +1,3 @@
+name_host
+mkdir -p $R/data
+enable data.mount

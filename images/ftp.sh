@@ -1,0 +1,3 @@
+name_host
+mkdir -p $R/data/ftp
+enable data-ftp.automount vsftpd.service

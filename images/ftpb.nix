@@ -1,0 +1,2 @@
+# Backup VM of the FTP server.
+import ./ftp.nix // { kind = "vm"; parent = "vm"; agent = false; }

@@ -1,0 +1,2 @@
+# Backup VM of the mail server.
+import ./mail.nix // { kind = "vm"; parent = "vm"; agent = false; }

@@ -1,0 +1,2 @@
+name_host
+enable squid.service

@@ -1,0 +1,2 @@
+disable systemd-networkd.service systemd-networkd.socket
+mask systemd-networkd.service systemd-networkd.socket systemd-networkd-varlink.socket
