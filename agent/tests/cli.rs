@@ -57,6 +57,7 @@ fn help_texts() {
         "data",
         "data check",
         "ring",
+        "placement",
         "keys make",
         "release sign",
         "release verify",
@@ -163,6 +164,22 @@ fn ring_shows_who_manages_whom() {
     insta::assert_snapshot!(place.run("ring --group group"));
     insta::assert_snapshot!(place.run("ring --group absent"), @r"
     ringward: read absent: No such file or directory (os error 2)
+    [exit status: 1]
+    ");
+}
+
+#[test]
+fn placement_gives_the_values_of_the_papers_fig_5() {
+    let place = Place::new();
+    place.write("condition", "mail 1 30 20 40\nweb 0 40 30 50\n");
+    insta::assert_snapshot!(place.run("placement NETWORK --condition condition"), @r"
+    web 43
+    mail 133
+    [exit status: 0]
+    ");
+    place.write("empty", "");
+    insta::assert_snapshot!(place.run("placement CPU --condition empty"), @r"
+    ringward: empty: no server has told its load yet
     [exit status: 1]
     ");
 }

@@ -6,6 +6,7 @@ mod backup;
 mod data;
 mod flag;
 mod keys;
+mod placement;
 mod probe;
 mod ring;
 mod run;
@@ -56,6 +57,8 @@ enum Command {
     Data(data::Command),
     /// Show who manages whom in a group
     Ring(ring::Command),
+    /// Show the non-select value of every server: where a backup VM would start
+    Placement(placement::Command),
     /// Make the keys of a cluster
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -108,6 +111,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Backup(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Ring(command) => command.run(),
+        Command::Placement(command) => command.run(),
         Command::Keys(command) => command.run(),
         Command::Release(command) => command.run(),
     };
