@@ -1,6 +1,7 @@
 //! What to break and what to measure, as data, and the code that carries it out.
 
 pub mod audit;
+pub mod calibrate;
 pub mod catalogue;
 pub mod cli;
 pub mod client;

@@ -3,6 +3,7 @@
 //! Whatever happens on the way, everything is collected and judged at the end, so that a run that
 //! failed can be understood from its directory alone.
 
+use super::calibrate;
 use super::client;
 use super::clocks::Clocks;
 use super::collect;
@@ -137,11 +138,13 @@ impl<'a> Run<'a> {
             return Ok(());
         };
         self.progress.begin(index, phase);
-        let progress = &mut self.progress;
-        self.site
-            .prepare(self.experiment.profile, fresh, &mut |text| {
-                progress.note(text)
-            })?;
+        let (progress, profile) = (&mut self.progress, self.experiment.profile);
+        let mut say = |text: &str| progress.note(text);
+        self.site.prepare(profile, fresh, &mut say)?;
+        if calibrate::is_due(&*self.site, &self.experiment.targets, fresh) {
+            calibrate::measure_and_keep(self.site, &self.experiment.targets, &mut say)?;
+            self.site.prepare(profile, false, &mut say)?;
+        }
         self.progress
             .end(phase, self.site.now().saturating_sub(began));
         Ok(())
