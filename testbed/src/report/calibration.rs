@@ -33,9 +33,9 @@ pub struct ServerTimes {
     pub restart: Option<f64>,
     /// T_se: one examination of its service, when healthy.
     pub service_exam: Option<f64>,
-    /// T_v of its backup VM when loaded and paused on the host.
+    /// T_v of its backup VM, until its services answer, when loaded and paused on the host.
     pub activation_standby: Option<f64>,
-    /// T_v of its backup VM when restored from the share.
+    /// The same when restored from the share.
     pub activation_restore: Option<f64>,
 }
 

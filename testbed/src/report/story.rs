@@ -124,13 +124,17 @@ fn at(log: &[Entry], target: &str, milestone: Milestone) -> Option<Duration> {
         .map(|entry| entry.at)
 }
 
-/// T_v: from the start of the backup VM that came up to its being up.
+/// T_v: from the order to activate the backup VM that came up until its guest has the VIP.
+///
+/// The paper counts to the end of the VM's start. A VM that was loaded and paused runs at once,
+/// long before its guest does anything, so that line would flatter us; the guest has set the VIP
+/// itself when the function counts as recovered, so it answers by then.
 fn activation(log: &[Entry], target: &str) -> Option<Duration> {
     let mut start = None;
     for entry in log {
         match &entry.event {
             Event::VmStart { target: of, .. } if of.as_str() == target => start = Some(entry.at),
-            Event::VmStarted { target: of, .. } if of.as_str() == target => {
+            event if Milestone::of(event, target) == Some(Milestone::FunctionRecovered) => {
                 return entry.at.checked_sub(start?);
             }
             _ => {}
@@ -180,7 +184,7 @@ a line of no event
     }
 
     /// Section 4.3 gives 146.76 s and 7.46 s as means of several runs; the one run of Fig. 12
-    /// gives 7.09 s and 147.83 s.
+    /// gives 7.09 s and 147.83 s, and a T_v of 4.67 s without the VIP.
     #[test]
     fn the_papers_own_run() {
         let story = story();
@@ -189,7 +193,7 @@ a line of no event
         let close = |a: Option<f64>, b: f64| assert!((a.unwrap() - b).abs() < 1e-9, "{a:?} {b}");
         close(measured.function, 7.09);
         close(measured.target, 147.83);
-        close(measured.activation, 4.67);
+        close(measured.activation, 4.79);
         assert_eq!(measured.disconnection, None);
     }
 
