@@ -9,7 +9,8 @@ say() { echo "[${SECONDS}s] $*"; }
 
 . "$layerSh"
 if [ "$output" = tar ]; then
-  mv /build/root.tar /build/o/root.tar
+  say "tar"
+  root_tar > /build/o/root.tar
 else
   . "$initrdSh"
   . "$diskSh"

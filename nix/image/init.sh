@@ -33,7 +33,7 @@ until device=$(partition "$wanted"); do
   tries=$((tries + 1))
   [ $tries -gt 1 ] && sleep 0.1
   if [ $tries = 300 ]; then
-    echo "ringward: no partition named '$wanted' after 30 s; block devices: $(ls /sys/class/block | xargs)"
+    echo "ringward: no partition named '$wanted' after 30 s; block devices: $(echo /sys/class/block/*)"
     exec sh
   fi
 done

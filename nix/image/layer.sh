@@ -1,4 +1,4 @@
-# Parent's root, plus packages, files and scripts of this role: /build/root and /build/root.tar.
+# Parent's root, plus packages, files and scripts of this role, in /build/root; root_tar writes it out.
 
 LIBFAKE=/usr/lib/x86_64-linux-gnu/libfakeroot
 # Nobody reads manuals on an appliance; licences stay.
@@ -96,6 +96,8 @@ find $R -xdev -type f -perm /6000 | while read -r f; do LD_PRELOAD='' chmod 755 
 
 umount_root
 clean_root
-say "tar"
-tar --sort=name --mtime=@"$SOURCE_DATE_EPOCH" --clamp-mtime --numeric-owner --xattrs --format=pax \
-  --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime -C $R -cf /build/root.tar .
+# The finished root as a tar on stdout, the same for the same root.
+root_tar() {
+  tar --sort=name --mtime=@"$SOURCE_DATE_EPOCH" --clamp-mtime --numeric-owner --xattrs --format=pax \
+    --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime -C $R -cf - .
+}
