@@ -18,3 +18,5 @@ pub mod site;
 pub mod executer;
 #[cfg(feature = "host")]
 pub mod host;
+#[cfg(feature = "host")]
+pub mod node;

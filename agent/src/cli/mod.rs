@@ -42,6 +42,8 @@ struct Cli {
 enum Command {
     /// Run the node while the flag file is there; started by the operating system
     Executer(run::Executer),
+    /// Run the node itself; started by the executer
+    Node(run::Node),
     /// Show what the node of this server does
     Status(status::Command),
     /// Take this server into management or out of it
@@ -100,11 +102,12 @@ impl From<PathArgs> for Paths {
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     tell(match cli.command {
-        Command::Executer(_) => Audience::Journal,
+        Command::Executer(_) | Command::Node(_) => Audience::Journal,
         _ => Audience::Terminal,
     });
     let done = match cli.command {
         Command::Executer(command) => command.run(),
+        Command::Node(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Flag(command) => command.run(),
         Command::Probe(command) => command.run(),

@@ -1,4 +1,4 @@
-//! `ringward executer`.
+//! `ringward executer` and `ringward node`.
 
 use std::process::ExitCode;
 
@@ -37,6 +37,45 @@ impl Executer {
             Ok(ExitCode::SUCCESS)
         })?
     }
+}
+
+/// Options of the node.
+#[derive(Debug, Args)]
+pub(super) struct Node {
+    /// End when standard input closes, too
+    #[arg(long)]
+    supervised: bool,
+    #[command(flatten)]
+    paths: PathArgs,
+}
+
+impl Node {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        block_on(async {
+            let stop = terminated()?;
+            let supervised = self.supervised;
+            let stop = async move {
+                tokio::select! {
+                    () = stop => {}
+                    () = closed(), if supervised => {}
+                }
+            };
+            ringward::node::run(self.paths.into(), stop).await?;
+            Ok(ExitCode::SUCCESS)
+        })?
+    }
+}
+
+/// Ends when standard input does: the executer holds the other end. A thread of its own waits
+/// for it, which does not keep the program from ending.
+async fn closed() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut sink = std::io::sink();
+        let _ = std::io::copy(&mut std::io::stdin(), &mut sink);
+        let _ = ended.send(());
+    });
+    let _ = end.await;
 }
 
 fn on(kind: SignalKind) -> Result<Signal> {

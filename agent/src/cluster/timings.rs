@@ -118,6 +118,9 @@ timings! {
     /// How long a grant is good for, counted from when the holder asked. At most 2 x T_nd, so
     /// that waiting for old grants costs nothing; shorter drops VIPs on short hiccups.
     grant_ttl: paper 4.0, fast 1.0;
+    /// How long a grant for a backup VM is good for. Longer than `grant_ttl`, because each renewal
+    /// goes through the guest; a lost host of a VM is replaced that much later.
+    vm_ttl: paper 10.0, fast 4.0;
     /// How long a holder may go by its own reading of the share, counted from the start of
     /// the reading. At most T_nd, for the same reason; the share must answer well within it.
     self_ttl: paper 2.0, fast 0.5;
@@ -159,6 +162,7 @@ impl Timings {
             ("t_wait", self.t_wait),
             ("grant_every", self.grant_every),
             ("grant_ttl", self.grant_ttl),
+            ("vm_ttl", self.vm_ttl),
             ("self_ttl", self.self_ttl),
             ("late", self.late),
         ];

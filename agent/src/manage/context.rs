@@ -20,6 +20,8 @@ pub(super) struct Context {
     /// The ledger changed: managers must be matched with the operation file.
     pub(super) changed: bool,
     pub(super) out: Vec<Output>,
+    /// The management files as last written by this server.
+    pub(super) written: Option<Views>,
     pub(super) samples: Vec<Sample>,
     /// Where golden states are loaded.
     pub(super) standbys: BTreeMap<ServerName, ServerName>,
@@ -45,6 +47,7 @@ impl Context {
             views,
             changed: true,
             out: Vec::new(),
+            written: None,
             samples: Vec::new(),
             standbys: BTreeMap::new(),
             faults: BTreeMap::new(),
@@ -122,6 +125,15 @@ impl Context {
     pub(super) fn publish(&mut self, record: Record) {
         if self.learn(record.clone()) {
             self.broadcast(&Message::Modified { record });
+            self.written = None;
+            self.write_views();
+        }
+    }
+
+    /// Has the management files replaced, unless this server wrote just these.
+    pub(super) fn write_views(&mut self) {
+        if self.written.as_ref() != Some(&self.views) {
+            self.written = Some(self.views.clone());
             self.out.push(Output::WriteViews(self.views.clone()));
         }
     }

@@ -174,7 +174,7 @@ impl Guest {
     /// The share was read. `newest` is the function's newest record there.
     pub(super) fn read(&mut self, context: &mut Context, begun: Now, newest: Option<&Record>) {
         let mine = newest.is_some_and(|r| r.is_away() && r.claim.epoch == self.epoch);
-        let until = begun + context.timings().self_ttl;
+        let until = begun + context.timings().vm_ttl;
         match self.stage {
             Stage::Checking if mine => {
                 self.stage = Stage::Starting;
@@ -188,7 +188,7 @@ impl Guest {
             }
             Stage::CheckingVip if mine && until > context.now => {
                 self.stage = Stage::Setting;
-                self.until = until.max(context.now + context.timings().self_ttl);
+                self.until = until;
                 let function = self.function.clone();
                 context.out.push(Output::SetVmVip {
                     function,
@@ -218,7 +218,7 @@ impl Guest {
 
     /// The owner of the claim granted.
     pub(super) fn grant(&mut self, context: &mut Context, epoch: Epoch, until: Now) {
-        if epoch == self.epoch && until <= context.now + context.timings().grant_ttl {
+        if epoch == self.epoch && until <= context.now + context.timings().vm_ttl {
             self.answered = context.now;
             self.extend(context, until);
         }
@@ -298,7 +298,7 @@ impl Guest {
         if context.now < self.next_ask {
             return;
         }
-        let (every, ttl) = (context.timings().grant_every, context.timings().grant_ttl);
+        let (every, ttl) = (context.timings().grant_every, context.timings().vm_ttl);
         let short = self.until < context.now + ttl / 2;
         self.next_ask = context.now + if short { every / 2 } else { every };
         if self.stage != Stage::Serving {

@@ -235,12 +235,21 @@ impl Home {
         }
     }
 
-    /// The node took the address off.
+    /// The address is off: the node took it off, or its lifetime ran out before it was renewed.
     pub(super) fn dropped(&mut self, context: &mut Context) {
-        if matches!(self.held, Held::Dropping | Held::Off) {
-            self.held = Held::Off;
-            self.confirm_off(context);
+        if self.held == Held::Taking {
+            return;
         }
+        if self.held == Held::On {
+            let me = context.me();
+            context.lease = None;
+            if let Some(vip) = context.data(&me).map(|data| data.vip) {
+                let reason = "renewed too late".to_owned();
+                context.log(Event::VipLetGo { vip, reason });
+            }
+        }
+        self.held = Held::Off;
+        self.confirm_off(context);
     }
 
     fn confirm_off(&mut self, context: &mut Context) {

@@ -109,7 +109,7 @@ pub enum Input {
     },
     /// What came of [`Output::TakeVip`].
     VipTaken(Result<(), String>),
-    /// The own VIP is off this server.
+    /// The own VIP is off this server: after [`Output::DropVip`], or renewed too late.
     VipDropped,
     /// What came of [`Output::StartVm`].
     VmStarted {

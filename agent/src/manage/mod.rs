@@ -375,9 +375,8 @@ impl Management {
             .managers
             .get(function)
             .and_then(|manager| manager.partner.clone());
-        let read = self.context.now + self.context.timings().self_ttl;
-        let ttl = self.context.now + self.context.timings().grant_ttl;
-        let out = self.context.last_fence().max(read).max(ttl);
+        let ttl = self.context.now + self.context.timings().vm_ttl;
+        let out = self.context.last_fence().max(ttl);
         let context = &mut self.context;
         let case = Case::resume(context, record.claim, &record.state, partner, out);
         self.cases.insert(function.clone(), case);

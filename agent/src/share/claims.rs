@@ -33,6 +33,9 @@ pub struct Claim {
     pub nonce: String,
     /// When it was made, UTC; for people, never compared.
     pub made: String,
+    /// What it is for, in the claimant's words.
+    #[serde(default)]
+    pub purpose: String,
 }
 
 impl Claim {
@@ -58,6 +61,7 @@ impl Claim {
             owner: owner.clone(),
             nonce,
             made,
+            purpose: String::new(),
         })
     }
 
@@ -135,7 +139,7 @@ impl Share {
             .await
     }
 
-    /// The newest epoch of `function` that is taken.
+    /// The newest epoch of `function` that is taken. Reads that one only: it is asked for often.
     ///
     /// # Errors
     /// As every operation.
@@ -143,7 +147,12 @@ impl Share {
         &self,
         function: &ServerName,
     ) -> Result<Option<ClaimSeen>, ShareError> {
-        Ok(self.claims(function).await?.pop())
+        let path = self.path(&format!("claims/{function}"))?;
+        self.run("look for the newest claim in", path, |_, path| {
+            let newest = epochs(path)?.into_iter().max();
+            newest.map(|epoch| seen(path, epoch)).transpose()
+        })
+        .await
     }
 
     /// Replaces the state of a claim that we hold.
@@ -193,6 +202,16 @@ fn create_one_directory(path: &Path) -> io::Result<()> {
 }
 
 fn list_claims(directory: &Path) -> io::Result<Vec<ClaimSeen>> {
+    let mut epochs = epochs(directory)?;
+    epochs.sort_unstable();
+    epochs
+        .into_iter()
+        .map(|epoch| seen(directory, epoch))
+        .collect()
+}
+
+/// The epochs taken, in any order.
+fn epochs(directory: &Path) -> io::Result<Vec<u64>> {
     let names = match list_directory(directory) {
         // No directory of this function in a `claims` that exists: nothing was ever claimed.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -202,23 +221,20 @@ fn list_claims(directory: &Path) -> io::Result<Vec<ClaimSeen>> {
         }
         names => names?,
     };
-    let mut found = Vec::new();
-    for epoch in names
-        .iter()
-        .filter_map(|n| n.strip_suffix(".claim")?.parse::<u64>().ok())
-    {
-        let claim = read_limited(&directory.join(format!("{epoch}.claim")))?;
-        let state = match read_limited(&directory.join(format!("{epoch}.state"))) {
-            Ok(bytes) => unseal(&bytes).ok().map(str::to_owned),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        found.push(ClaimSeen {
-            epoch: Epoch(epoch),
-            claim: parse(&claim).ok(),
-            state,
-        });
-    }
-    found.sort_unstable_by_key(|seen| seen.epoch);
-    Ok(found)
+    let epoch = |name: &String| name.strip_suffix(".claim")?.parse().ok();
+    Ok(names.iter().filter_map(epoch).collect())
+}
+
+fn seen(directory: &Path, epoch: u64) -> io::Result<ClaimSeen> {
+    let claim = read_limited(&directory.join(format!("{epoch}.claim")))?;
+    let state = match read_limited(&directory.join(format!("{epoch}.state"))) {
+        Ok(bytes) => unseal(&bytes).ok().map(str::to_owned),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    Ok(ClaimSeen {
+        epoch: Epoch(epoch),
+        claim: parse(&claim).ok(),
+        state,
+    })
 }

@@ -59,7 +59,7 @@ impl Case {
         let serving = matches!(self.stage, Stage::Serving { .. } | Stage::AwaitVip { .. });
         if serving && self.host() == Some(from) && epoch == self.claim.epoch {
             if context.has_standing() {
-                let ttl = context.timings().grant_ttl;
+                let ttl = context.timings().vm_ttl;
                 self.granted = self.granted.max(context.now + ttl);
                 let until_ms = stamp_ms.saturating_add(Now(ttl).as_millis());
                 let function = self.target();

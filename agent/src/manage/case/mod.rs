@@ -235,7 +235,8 @@ impl Case {
                     });
                     self.order(context);
                 } else {
-                    let read = context.now + context.timings().self_ttl;
+                    // The host before may go by its own reading of the share this long.
+                    let read = context.now + context.timings().vm_ttl;
                     self.not_before = self.not_before.max(self.granted).max(read);
                     self.place(context);
                 }
@@ -362,7 +363,7 @@ impl Case {
                 context.out.push(Output::Claim(claim));
             }
             Stage::Releasing { host } => {
-                let out = context.now >= self.granted + context.timings().self_ttl;
+                let out = context.now >= self.granted + context.timings().vm_ttl;
                 if lost(context, &host) && out {
                     self.release_done(context);
                 } else if context.now >= self.next {

@@ -1,0 +1,283 @@
+//! Claims and management files on the share.
+//!
+//! Claims and readings are tasks of their own. States and views are replaced in the order they
+//! were decided, by one task that retries and skips what is no longer the newest.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::{CLAIMS, Effects};
+use crate::cluster::{Epoch, ServerName};
+use crate::manage::claim::{Claim, Purpose, Record, State};
+use crate::manage::{ClaimResult, Input, Query, Views};
+use crate::share::{self, ClaimOutcome, ClaimSeen, Share, ShareError};
+
+/// Pause before a write is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The claims' side of the share.
+pub(super) struct Claims {
+    effects: Effects,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Our own claims as they are on the share, nonce and all: a claim tried again must be the
+    /// same, and only its holder may write its state.
+    own: Mutex<HashMap<(ServerName, Epoch, Purpose), share::Claim>>,
+    waiting: Mutex<Waiting>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    states: BTreeMap<ServerName, Record>,
+    views: Option<Views>,
+}
+
+impl Claims {
+    pub(super) fn start(effects: &Effects) -> Self {
+        let shared = Arc::new(Shared::default());
+        tokio::spawn(write(effects.share.clone(), Arc::clone(&shared)));
+        Self {
+            effects: effects.clone(),
+            shared,
+        }
+    }
+
+    pub(super) fn claim(&self, claim: Claim) {
+        let (effects, shared) = (self.effects.clone(), Arc::clone(&self.shared));
+        tokio::spawn(async move {
+            let result = try_claim(&effects.share, &shared, &claim).await;
+            let result = result.unwrap_or_else(|error| ClaimResult::Failed(error.to_string()));
+            effects.tell(Input::Claimed { claim, result }).await;
+        });
+    }
+
+    pub(super) fn read(&self, query: Query) {
+        let (effects, shared) = (self.effects.clone(), Arc::clone(&self.shared));
+        let begun = effects.now();
+        tokio::spawn(async move {
+            let share = effects.share.within(CLAIMS);
+            let functions: Vec<ServerName> = match &query {
+                Query::All => effects.facts.config.data.keys().cloned().collect(),
+                Query::One(function) => vec![function.clone()],
+            };
+            let mut records = Vec::new();
+            let mut failed = None;
+            for function in &functions {
+                match newest(&share, &shared, function, &effects.facts.config.me).await {
+                    Ok(record) => records.extend(record),
+                    Err(error) => {
+                        failed = Some(error.to_string());
+                        break;
+                    }
+                }
+            }
+            let result = failed.map_or(Ok(records), Err);
+            effects
+                .tell(Input::Claims {
+                    query,
+                    begun,
+                    result,
+                })
+                .await;
+        });
+    }
+
+    pub(super) fn write_state(&self, record: Record) {
+        self.shared.wait(|waiting| {
+            waiting.states.insert(record.claim.function.clone(), record);
+        });
+    }
+
+    pub(super) fn write_views(&self, views: Views) {
+        self.shared.wait(|waiting| waiting.views = Some(views));
+    }
+}
+
+impl Shared {
+    fn wait(&self, change: impl FnOnce(&mut Waiting)) {
+        change(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_one();
+    }
+
+    fn own(&self, claim: &Claim) -> Option<share::Claim> {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        own.get(&(claim.function.clone(), claim.epoch, claim.purpose))
+            .cloned()
+    }
+
+    fn remember(&self, claim: &share::Claim) {
+        let Some(purpose) = purpose(claim) else {
+            return;
+        };
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        // Older claims of the function are history.
+        own.retain(|(function, epoch, _), _| *function != claim.function || *epoch >= claim.epoch);
+        own.insert(
+            (claim.function.clone(), claim.epoch, purpose),
+            claim.clone(),
+        );
+    }
+}
+
+async fn try_claim(
+    share: &Share,
+    shared: &Shared,
+    claim: &Claim,
+) -> Result<ClaimResult, ShareError> {
+    let ours = match shared.own(claim) {
+        Some(ours) => ours,
+        None => {
+            let mut ours = share::Claim::new(&claim.function, claim.epoch, &claim.owner)?;
+            ours.purpose = match claim.purpose {
+                Purpose::Recover => "recover",
+                Purpose::Home => "home",
+            }
+            .to_owned();
+            shared.remember(&ours);
+            ours
+        }
+    };
+    let newest = share.newest_claim(&claim.function).await?;
+    let outcome = match newest {
+        // Taken already: what counts is the newest, which may be newer still.
+        Some(seen) if seen.epoch > claim.epoch => return Ok(lost(seen)),
+        _ => share.claim(&ours).await?,
+    };
+    match outcome {
+        ClaimOutcome::Claimed => Ok(ClaimResult::Won),
+        ClaimOutcome::HeldBy(_) => match share.newest_claim(&claim.function).await? {
+            Some(seen) => Ok(lost(seen)),
+            None => Ok(ClaimResult::Failed("the claim vanished".to_owned())),
+        },
+    }
+}
+
+fn lost(seen: ClaimSeen) -> ClaimResult {
+    let epoch = seen.epoch;
+    match record(seen) {
+        Some(record) => ClaimResult::Lost(record),
+        None => ClaimResult::Failed(format!("the claim of epoch {epoch} cannot be read")),
+    }
+}
+
+async fn newest(
+    share: &Share,
+    shared: &Shared,
+    function: &ServerName,
+    me: &ServerName,
+) -> Result<Option<Record>, ShareError> {
+    let Some(seen) = share.newest_claim(function).await? else {
+        return Ok(None);
+    };
+    if let Some(claim) = seen.claim.as_ref().filter(|claim| claim.owner == *me) {
+        if purpose(claim).is_some_and(|purpose| {
+            let own = shared.own.lock().unwrap_or_else(PoisonError::into_inner);
+            !own.contains_key(&(function.clone(), claim.epoch, purpose))
+        }) {
+            shared.remember(claim);
+        }
+    }
+    Ok(record(seen))
+}
+
+fn purpose(claim: &share::Claim) -> Option<Purpose> {
+    match claim.purpose.as_str() {
+        "recover" => Some(Purpose::Recover),
+        "home" => Some(Purpose::Home),
+        _ => None,
+    }
+}
+
+fn record(seen: ClaimSeen) -> Option<Record> {
+    let claim = seen.claim?;
+    let purpose = purpose(&claim)?;
+    let state: State = seen
+        .state
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default();
+    let claim = Claim {
+        function: claim.function,
+        epoch: claim.epoch,
+        owner: claim.owner,
+        purpose,
+    };
+    Some(Record { claim, state })
+}
+
+/// Replaces states and views, the newest of each only.
+async fn write(share: Share, shared: Arc<Shared>) {
+    loop {
+        let next = {
+            let mut waiting = shared
+                .waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *waiting)
+        };
+        if next.states.is_empty() && next.views.is_none() {
+            shared.changed.notified().await;
+            continue;
+        }
+        let mut again = Waiting::default();
+        for (function, record) in next.states {
+            if let Err(error) = write_state(&share, &shared, &record).await {
+                tracing::warn!("{error}");
+                if !matches!(error, ShareError::NotHolder { .. }) {
+                    again.states.insert(function, record);
+                }
+            }
+        }
+        if let Some(views) = next.views {
+            if let Err(error) = write_views(&share, &views).await {
+                tracing::warn!("{error}");
+                again.views = Some(views);
+            }
+        }
+        if !again.states.is_empty() || again.views.is_some() {
+            tokio::time::sleep(RETRY).await;
+            shared.wait(|waiting| {
+                for (function, record) in again.states {
+                    waiting.states.entry(function).or_insert(record);
+                }
+                if waiting.views.is_none() {
+                    waiting.views = again.views;
+                }
+            });
+        }
+    }
+}
+
+async fn write_state(share: &Share, shared: &Shared, record: &Record) -> Result<(), ShareError> {
+    let Some(claim) = shared.own(&record.claim) else {
+        return Ok(());
+    };
+    let text = serde_json::to_string(&record.state).unwrap_or_default();
+    share.replace_state(&claim, &text).await
+}
+
+/// All servers must be found in group and separation file together at any moment: the group
+/// file names all while servers move.
+async fn write_views(share: &Share, views: &Views) -> Result<(), ShareError> {
+    let mut all = views.group.clone();
+    for member in views.separation.members() {
+        all.insert(member.clone());
+    }
+    if all.len() > views.group.len() {
+        share.replace("group", &all.to_string()).await?;
+    }
+    share
+        .replace("separation", &views.separation.to_string())
+        .await?;
+    share.replace("group", &views.group.to_string()).await?;
+    share
+        .replace("operation", &views.operation.to_string())
+        .await?;
+    share.replace("trouble", &views.trouble.to_string()).await
+}

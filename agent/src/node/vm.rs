@@ -1,0 +1,284 @@
+//! Backup VMs on this server: one lane each, so that starting, addressing and destroying happen
+//! in the order decided, and a VM that hangs holds up no other.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::Effects;
+use super::vip::{Watch, whole};
+use crate::cluster::{Activation, ServerName};
+use crate::host::vm::{Hypervisor, VmError, VmSettings, VmState};
+use crate::manage::{Input, Now};
+use crate::observe::chain;
+
+/// Time for the hypervisor to answer for the first time.
+const READY: Duration = Duration::from_secs(60);
+/// Time to destroy a VM.
+const RELEASE: Duration = Duration::from_secs(5);
+/// Time to load a golden state.
+const LOAD: Duration = Duration::from_secs(120);
+
+/// What a lane can be told.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Order {
+    Start,
+    SetVip { until: Now },
+    KeepVip { until: Now },
+    Release,
+    Standby { load: bool },
+}
+
+/// All lanes, by function.
+pub(super) struct VmLanes {
+    lanes: HashMap<ServerName, mpsc::UnboundedSender<Order>>,
+    shown: Arc<Mutex<BTreeMap<ServerName, &'static str>>>,
+    hypervisor: Hypervisor,
+    vms: Vec<ServerName>,
+}
+
+impl VmLanes {
+    /// Starts the hypervisor's lanes; what an earlier run left is destroyed first.
+    ///
+    /// # Errors
+    /// When no thread can be had. A hypervisor that does not answer is waited for elsewhere.
+    pub(super) async fn start(effects: &Effects) -> Result<Self, VmError> {
+        let prefix = effects.lan.address().await.map_or(24, |(_, prefix)| prefix);
+        let settings = VmSettings {
+            bridge: effects.facts.site.device.clone(),
+            prefix,
+            images: effects.paths.share.join("images"),
+            backup: effects.paths.share.join("backup"),
+            work: effects.paths.state.join("vm"),
+            ..VmSettings::default()
+        };
+        let hypervisor = Hypervisor::start(settings)?;
+        let shown: Arc<Mutex<BTreeMap<_, _>>> = Arc::default();
+        let mut lanes = HashMap::new();
+        let mut vms = Vec::new();
+        for (function, data) in &effects.facts.config.data {
+            let (orders, received) = mpsc::unbounded_channel();
+            let lane = Lane {
+                effects: effects.clone(),
+                hypervisor: hypervisor.clone(),
+                function: function.clone(),
+                vm: data.vm_name.clone(),
+                shown: Arc::clone(&shown),
+                watch: Watch(None),
+            };
+            tokio::spawn(lane.run(received));
+            lanes.insert(function.clone(), orders);
+            vms.push(data.vm_name.clone());
+        }
+        Ok(Self {
+            lanes,
+            shown,
+            hypervisor,
+            vms,
+        })
+    }
+
+    pub(super) fn order(&self, function: &ServerName, order: Order) {
+        if let Some(lane) = self.lanes.get(function) {
+            let _ = lane.send(order);
+        }
+    }
+
+    /// The VMs here and what they do.
+    pub(super) fn shown(&self) -> BTreeMap<ServerName, &'static str> {
+        self.shown
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Destroys all.
+    pub(super) async fn end(self) {
+        drop(self.lanes);
+        for vm in &self.vms {
+            release(&self.hypervisor, vm).await;
+        }
+    }
+}
+
+async fn release(hypervisor: &Hypervisor, vm: &ServerName) -> bool {
+    match timeout(RELEASE, hypervisor.release(vm)).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::error!("{}", chain(&error));
+            false
+        }
+        Err(_) => {
+            tracing::error!("{vm} is not destroyed after {} s", RELEASE.as_secs());
+            false
+        }
+    }
+}
+
+struct Lane {
+    effects: Effects,
+    hypervisor: Hypervisor,
+    function: ServerName,
+    vm: ServerName,
+    shown: Arc<Mutex<BTreeMap<ServerName, &'static str>>>,
+    watch: Watch,
+}
+
+impl Lane {
+    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        if let Err(error) = self.hypervisor.ready(READY).await {
+            tracing::error!("{}", chain(&error));
+        }
+        self.forget_leftover().await;
+        while let Some(order) = orders.recv().await {
+            let order = latest(order, &mut orders);
+            self.carry_out(order).await;
+        }
+    }
+
+    /// Destroys a VM that an earlier run left.
+    async fn forget_leftover(&mut self) {
+        let left = self.hypervisor.running().await.unwrap_or_default();
+        if left.iter().any(|(name, _)| name == self.vm.as_str()) {
+            release(&self.hypervisor, &self.vm).await;
+        }
+    }
+
+    async fn carry_out(&mut self, order: Order) {
+        let function = self.function.clone();
+        match order {
+            Order::Start => {
+                let result = self.start().await;
+                self.effects
+                    .tell(Input::VmStarted { function, result })
+                    .await;
+            }
+            Order::SetVip { until } => {
+                let result = self.set_vip(until).await;
+                self.effects
+                    .tell(Input::VmVipSet { function, result })
+                    .await;
+            }
+            Order::KeepVip { until } => self.keep_vip(until).await,
+            Order::Release => {
+                self.watch = Watch(None);
+                if release(&self.hypervisor, &self.vm).await {
+                    self.show(None);
+                    self.effects.tell(Input::VmReleased { function }).await;
+                }
+            }
+            Order::Standby { load } => self.keep_standby(load).await,
+        }
+    }
+
+    fn show(&self, state: Option<&'static str>) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        match state {
+            Some(state) => shown.insert(self.vm.clone(), state),
+            None => shown.remove(&self.vm),
+        };
+    }
+
+    async fn start(&mut self) -> Result<(), String> {
+        let within = self.effects.timings().t_va;
+        let started = timeout(within, self.hypervisor.activate(&self.vm)).await;
+        match started {
+            Ok(Ok(())) => {
+                self.show(Some("running"));
+                Ok(())
+            }
+            Ok(Err(error)) => Err(chain(&error)),
+            Err(_) => Err(format!("not activated within {} s", within.as_secs())),
+        }
+    }
+
+    async fn set_vip(&mut self, until: Now) -> Result<(), String> {
+        let Some(data) = self.effects.data(&self.function) else {
+            return Err("no management data".to_owned());
+        };
+        let (vip, mac) = (data.vip, data.mac.of_vm());
+        match self.effects.lan.duplicate(vip, &[mac]).await {
+            Ok(None) => {}
+            Ok(Some(other)) => return Err(format!("{other} answers for {vip}")),
+            Err(error) => return Err(chain(&error)),
+        }
+        let valid = whole(self.effects.left(until));
+        let set = self.hypervisor.set_vip(&self.vm, vip, valid);
+        match timeout(self.effects.timings().t_va, set).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(chain(&error)),
+            Err(_) => return Err("the guest does not answer".to_owned()),
+        }
+        self.show(Some("serving"));
+        let effects = self.effects.clone();
+        let guard = async move {
+            effects.lan.announce_thrice(vip, Some(mac)).await;
+            while let Ok(other) = effects.lan.conflict(vip, &[mac]).await {
+                tracing::warn!("{other} speaks for {vip}, which is at {mac}: announcing it again");
+                let _ = effects.lan.announce(vip, Some(mac)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        self.watch = Watch(Some(tokio::spawn(guard)));
+        Ok(())
+    }
+
+    async fn keep_vip(&mut self, until: Now) {
+        let Some(vip) = self.effects.data(&self.function).map(|data| data.vip) else {
+            return;
+        };
+        let left = self.effects.left(until);
+        if left.is_zero() {
+            return;
+        }
+        let renew = self.hypervisor.renew_vip(&self.vm, vip, whole(left));
+        match timeout(left, renew).await {
+            Ok(Ok(())) => {}
+            Ok(Err(VmError::Lapsed { .. })) => {
+                tracing::warn!("{vip} ran out on {}: setting it again", self.vm);
+                if let Err(reason) = self.set_vip(until).await {
+                    tracing::error!("{vip} on {}: {reason}", self.vm);
+                }
+            }
+            Ok(Err(error)) => tracing::error!("{}", chain(&error)),
+            Err(_) => tracing::warn!("{} does not answer: {vip} not renewed", self.vm),
+        }
+    }
+
+    async fn keep_standby(&mut self, load: bool) {
+        if self.effects.facts.config.settings.activation != Activation::Standby {
+            return;
+        }
+        let state = self.hypervisor.running().await.unwrap_or_default();
+        let here = state
+            .iter()
+            .find(|(name, _)| name == self.vm.as_str())
+            .map(|(_, s)| *s);
+        match (load, here) {
+            (true, None) => match timeout(LOAD, self.hypervisor.load(&self.vm)).await {
+                Ok(Ok(_)) => self.show(Some("standby")),
+                Ok(Err(error)) => tracing::warn!("{}", chain(&error)),
+                Err(_) => tracing::warn!("{} is not loaded after {} s", self.vm, LOAD.as_secs()),
+            },
+            (false, Some(VmState::Standby)) if release(&self.hypervisor, &self.vm).await => {
+                self.show(None);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Of several renewals in a row only the last counts; of several standby orders too.
+fn latest(first: Order, orders: &mut mpsc::UnboundedReceiver<Order>) -> Order {
+    let mut order = first;
+    while let Order::KeepVip { .. } | Order::Standby { .. } = order {
+        match orders.try_recv() {
+            Ok(next) => order = next,
+            Err(_) => break,
+        }
+    }
+    order
+}
