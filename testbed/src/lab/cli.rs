@@ -75,7 +75,10 @@ pub struct UpArgs {
     /// Machines booted, saved or loaded at the same time
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub at_once: usize,
-    /// Only these machines, and without preparing the ring
+    /// Keep the machines for a look when they do not come up
+    #[arg(long)]
+    pub keep: bool,
+    /// Only these machines, and without golden states
     #[arg(long, value_name = "NODE", value_delimiter = ',')]
     pub only: Vec<String>,
 }
@@ -94,6 +97,7 @@ impl UpArgs {
             topology: Topology::Ring,
             fresh: self.fresh,
             at_once: self.at_once.max(1),
+            keep: self.keep,
             only: only.collect::<Result<_, _>>()?,
             purpose: purpose.to_owned(),
         })

@@ -62,6 +62,8 @@ pub struct Options {
     pub at_once: usize,
     /// Only these machines, without golden states; all if empty.
     pub only: Vec<&'static str>,
+    /// Keep the machines for a look when they do not come up.
+    pub keep: bool,
     /// What this process is doing, for the message to a second one.
     pub purpose: String,
 }
@@ -129,7 +131,13 @@ impl Lab {
             parts,
             _lock: lock,
         };
-        lab.machines = lab.parts.bring_up(cancel, tell)?;
+        let up = lab.parts.bring_up(&mut lab.machines, cancel, tell);
+        match up {
+            Err(error) if options.keep && !cancel.is_set() => {
+                tell("lab", Step::Note(format!("{error}; the machines are kept")));
+            }
+            up => up?,
+        }
         let (machines, ending) = (lab.machines.clone(), lab.ending.clone());
         lab.supervisor = Some(std::thread::spawn(move || {
             supervise(&machines, &wakes, &ending)
@@ -235,7 +243,14 @@ impl Drop for Lab {
 }
 
 impl Parts {
-    fn bring_up(&self, cancel: &Cancel, tell: &Listener) -> Result<Vec<Arc<Machine>>> {
+    /// Loads the machines from the ready state, which is made first if need be. `machines` are
+    /// those that run, also when this fails.
+    fn bring_up(
+        &self,
+        machines: &mut Vec<Arc<Machine>>,
+        cancel: &Cancel,
+        tell: &Listener,
+    ) -> Result<()> {
         let o = &self.options;
         let agent = o.agent.as_ref().unwrap_or(&o.bundle.agent);
         let settings = format!("{}\n{}\n{}", o.settings, o.topology, o.only.join(" "));
@@ -244,37 +259,35 @@ impl Parts {
             Some(set) if !o.fresh => set,
             _ => {
                 let part = place.begin()?;
-                let made = self.make_ready(&DiskSet::at(&part), agent, cancel, tell);
-                match made {
-                    Ok(()) => place.finish(&part)?,
-                    Err(error) => {
-                        // Without memory files it is of no use; the logs are in the run directory.
-                        let _ = std::fs::remove_dir_all(&part);
-                        return Err(error);
-                    }
+                *machines = self.make(&DiskSet::at(&part), agent, tell)?;
+                let made = self.make_ready(machines, &DiskSet::at(&part), cancel, tell);
+                if made.is_err() && !o.keep {
+                    machines.clear();
+                    place.clean()?;
                 }
+                made?;
+                place.finish(&part)?
             }
         };
         let disks = o.run_dir.join("disks");
-        let machines = self.fleet(|name| set.stand_on(name, &disks, &o.bundle.tools))?;
-        ready::restore(&machines, &set, o.at_once, cancel, tell)?;
-        Ok(machines)
+        *machines = self.fleet(|name| set.stand_on(name, &disks, &o.bundle.tools))?;
+        ready::restore(machines, &set, o.at_once, cancel, tell)
     }
 
-    /// Boots, prepares and saves a lab in the directory of `set`.
+    /// Boots, prepares and saves machines whose disks are in `set`.
     fn make_ready(
         &self,
+        machines: &[Arc<Machine>],
         set: &DiskSet,
-        agent: &Path,
         cancel: &Cancel,
         tell: &Listener,
     ) -> Result<()> {
-        let machines = self.make(set, agent, tell)?;
-        bringup::bring_up(&machines, self.options.at_once, cancel, tell)?;
+        let at_once = self.options.at_once;
+        bringup::bring_up(machines, at_once, cancel, tell)?;
         if self.options.only.is_empty() {
-            golden::prepare(&machines, self.options.at_once, cancel, tell)?;
+            golden::prepare(machines, at_once, cancel, tell)?;
         }
-        ready::save(&machines, set, self.options.at_once, tell)
+        ready::save(machines, set, at_once, tell)
     }
 
     /// Makes disks and machines; the machines are off.

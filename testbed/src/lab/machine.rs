@@ -180,6 +180,12 @@ impl Machine {
         self.events.note(self.spec.name, what);
     }
 
+    /// Waits until its process has ended after it was saved.
+    pub fn wait_saved(&self, within: Duration) -> Result<()> {
+        self.events.note(self.spec.name, "saved");
+        self.wait_off(within)
+    }
+
     /// Notices that its process has ended by itself.
     pub fn reap(&self) {
         let mut process = self.lock();

@@ -90,6 +90,7 @@ impl LabSite {
             topology: Topology::Ring,
             fresh,
             at_once: 2,
+            keep: false,
             only: Vec::new(),
             purpose: self.purpose.clone(),
         }

@@ -88,7 +88,10 @@ impl Launch {
             &format!("{0},process=ringward-{0}", self.spec.name),
         );
         args.flags("-nodefaults -no-user-config -display none");
-        args.add("-machine", "pc-q35-10.0,vmport=off,usb=off,smm=off");
+        args.add(
+            "-machine",
+            "pc-q35-10.0,vmport=off,usb=off,smm=off,sata=off,smbus=off",
+        );
         args.flags(&self.accel.args().join(" "));
         args.add("-smp", "1")
             .add("-m", &self.spec.memory_mb.to_string());

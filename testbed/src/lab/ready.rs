@@ -75,14 +75,19 @@ impl Ready {
     /// An empty directory to make it in, if there is room.
     pub fn begin(&self) -> Result<PathBuf> {
         std::fs::create_dir_all(&self.all).map_err(LabError::io("create", &self.all))?;
-        // What earlier attempts left; the lock on the lab says that none is under way.
-        for dir in self.entries(|name| name.starts_with("part-"))? {
-            std::fs::remove_dir_all(&dir).map_err(LabError::io("remove", &dir))?;
-        }
+        self.clean()?;
         volume::need_room(&self.all, NEEDED_MB, "a ready lab", "XDG_CACHE_HOME")?;
         let dir = self.all.join(format!("part-{}", self.key));
         std::fs::create_dir_all(&dir).map_err(LabError::io("create", &dir))?;
         Ok(dir)
+    }
+
+    /// Removes what attempts that failed have left; the lock on the lab says that none is under way.
+    pub fn clean(&self) -> Result<()> {
+        for dir in self.entries(|name| name.starts_with("part-"))? {
+            std::fs::remove_dir_all(&dir).map_err(LabError::io("remove", &dir))?;
+        }
+        Ok(())
     }
 
     /// The lab made in `part` is whole: it takes its place, and the oldest others go.
@@ -143,7 +148,7 @@ pub fn save(
         m.monitor()?.save(&set.memory(m.spec.name), STATE_WITHIN)?;
         // In order, so that QEMU writes out what it keeps of its disks.
         m.monitor()?.command("quit", serde_json::json!({}))?;
-        m.wait_off(STATE_WITHIN)
+        m.wait_saved(STATE_WITHIN)
     })?;
     let took = start.elapsed().as_secs_f64();
     tell(

@@ -9,6 +9,9 @@ use super::error::{LabError, Result};
 use super::network::{self, Kind, MACHINES, Spec};
 use super::sshkey::{self, SshKey};
 use super::tar::Entry;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest::{SHA512, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use ringward::cluster::ring::operation;
 use ringward::cluster::{Group, ManagementData, Member, ServerName, Topology};
@@ -137,9 +140,7 @@ impl Site {
                 "www/index.html",
                 "<!DOCTYPE html><title>ringward</title><p>It works.\n",
             ),
-            Entry::file("mail/users", format!("probe:{{PLAIN}}{}\n", self.password))
-                .owned(0, VMAIL.1)
-                .mode(0o640),
+            Entry::file("mail/users", format!("probe:{}\n", hashed(&self.password))),
         ]);
         for dir in ["mail/spool", "mail/spool/probe"] {
             entries.push(Entry::directory(dir).owned(VMAIL.0, VMAIL.1).mode(0o700));
@@ -253,6 +254,17 @@ fn vm_toml(vm: &str) -> Result<String> {
     ))
 }
 
+/// A password as dovecot's passwd-file takes it, for all to read.
+fn hashed(password: &str) -> String {
+    // Each lab's password is random and used once: a fixed salt gives nothing away.
+    let salt = b"ringward";
+    let hash = digest(&SHA512, &[password.as_bytes(), salt].concat());
+    format!(
+        "{{SSHA512}}{}",
+        STANDARD.encode([hash.as_ref(), salt].concat())
+    )
+}
+
 fn lan_network(spec: &Spec) -> String {
     format!(
         "[Match]\nName=br0\n\n[Network]\nAddress={}/24\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n",
@@ -354,5 +366,7 @@ mod tests {
         );
         assert_eq!(owner("mail/spool/probe/new"), Some((5000, 0o700)));
         assert_eq!(owner("ftp/pub/README"), Some((0, 0o644)));
+        assert!(hashed("secret").starts_with("{SSHA512}"));
+        assert_eq!(hashed("secret").len(), 9 + 96);
     }
 }
