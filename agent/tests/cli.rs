@@ -36,7 +36,13 @@ impl Place {
             .output()
             .unwrap();
         let text = [output.stdout, output.stderr].concat();
-        let text = String::from_utf8(text).unwrap();
+        // Warnings go to the journal on a machine that has one.
+        let text: String = String::from_utf8(text)
+            .unwrap()
+            .lines()
+            .filter(|line| !line.starts_with(" WARN "))
+            .map(|line| format!("{line}\n"))
+            .collect();
         let text = text.replace(&self.path().display().to_string(), "PLACE");
         format!("{text}[{}]", output.status)
     }
@@ -48,6 +54,7 @@ fn help_texts() {
     let all = [
         "",
         "executer",
+        "node",
         "status",
         "flag",
         "flag set",
@@ -223,6 +230,37 @@ fn status_without_a_node() {
         "{said}"
     );
     assert!(said.ends_with("[exit status: 1]"), "{said}");
+}
+
+#[test]
+fn node_with_what_does_not_fit_does_not_start() {
+    let place = Place::new();
+    let run = || place.run("node --site site --state state --share share --run run");
+    let no_medium = run();
+    for name in ["site", "state", "state/share", "share", "run"] {
+        fs::create_dir(place.path().join(name)).unwrap();
+    }
+    place.write("site/node.toml", "name = \"mail\"\n");
+    let no_data = run();
+    place.write("state/share/group", "1 mail mail.dat\n");
+    place.run("data seal state/share/group");
+    place.write("state/share/operation", "");
+    place.write("state/share/cluster.toml", "");
+    place.write("state/share/mail.dat", MAIL);
+    place.write("group", GROUP);
+    place.run("keys make --group group --out keys");
+    let no_key = run();
+    let copy = |from: &str, to: &str| {
+        fs::copy(place.path().join(from), place.path().join(to)).unwrap();
+    };
+    copy("keys/ca.pem", "site/ca.pem");
+    copy("keys/mail/node.pem", "site/node.pem");
+    copy("keys/ftp/node.key", "site/node.key");
+    let other_key = run();
+    copy("keys/ftp/node.pem", "site/node.pem");
+    let other_server = run();
+    let all = [no_medium, no_data, no_key, other_key, other_server].join("\n");
+    insta::assert_snapshot!(all);
 }
 
 #[test]
