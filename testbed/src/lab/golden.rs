@@ -14,10 +14,16 @@ use std::time::{Duration, Instant};
 const PREPARE_WITHIN: Duration = Duration::from_secs(300);
 /// Until every server says that all it manages is in order.
 const REGULAR_WITHIN: Duration = Duration::from_secs(180);
+/// Until every golden state is loaded somewhere: 5 s each, and the agents measure load first.
+const LOADED_WITHIN: Duration = Duration::from_secs(240);
+/// A status is a file that the agent has written.
+const STATUS_WITHIN: Duration = Duration::from_secs(30);
 
-/// Makes the golden state of every server's backup VM and waits until the ring is at rest.
+/// Makes the golden state of every server's backup VM and waits until the ring is at rest; with
+/// `standby` also until the golden states are kept loaded.
 pub fn prepare(
     machines: &[Arc<Machine>],
+    standby: bool,
     at_once: usize,
     cancel: &Cancel,
     tell: &Listener,
@@ -48,7 +54,12 @@ pub fn prepare(
         );
         Ok(())
     })?;
-    wait_regular(&servers, cancel, tell)
+    wait_regular(&servers, cancel, tell)?;
+    if standby {
+        wait_loaded(&servers, cancel, tell)
+    } else {
+        Ok(())
+    }
 }
 
 /// Waits until every server reports a ring at rest.
@@ -58,16 +69,8 @@ fn wait_regular(servers: &[&Arc<Machine>], cancel: &Cancel, tell: &Listener) -> 
     for machine in servers {
         loop {
             cancel.check()?;
-            let seen = match machine
-                .guest
-                .exec(&["ringward", "status", "--json"], REGULAR_WITHIN)
-            {
-                Ok(out) if out.ok() => match at_rest(&out.stdout) {
-                    Ok(()) => break,
-                    Err(why) => why,
-                },
-                Ok(out) => out.said(),
-                Err(error) => error.to_string(),
+            let Err(why) = status(machine).and_then(|s| at_rest(&s)) else {
+                break;
             };
             if start.elapsed() > REGULAR_WITHIN {
                 let (name, doing) = (machine.spec.name, "report a ring at rest");
@@ -75,7 +78,7 @@ fn wait_regular(servers: &[&Arc<Machine>], cancel: &Cancel, tell: &Listener) -> 
                     name,
                     doing,
                     REGULAR_WITHIN,
-                    format!("; {seen}"),
+                    format!("; {why}"),
                 ));
             }
             cancel.sleep(Duration::from_millis(500))?;
@@ -86,12 +89,62 @@ fn wait_regular(servers: &[&Arc<Machine>], cancel: &Cancel, tell: &Listener) -> 
     Ok(())
 }
 
-/// Whether a `ringward status --json` says that a server holds its address and that both its
-/// managers are in Regular mode; if not, what it says instead.
-fn at_rest(json: &[u8]) -> std::result::Result<(), String> {
-    let status: Status = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+/// Waits until a golden state of every function is kept loaded somewhere. That some are not is
+/// worth a note and no error: they are then restored from the share, only more slowly.
+fn wait_loaded(servers: &[&Arc<Machine>], cancel: &Cancel, tell: &Listener) -> Result<()> {
+    tell(
+        "lab",
+        Step::Begins("waiting for loaded golden states".to_owned()),
+    );
+    let start = Instant::now();
+    loop {
+        cancel.check()?;
+        let loaded: usize = servers
+            .iter()
+            .filter_map(|m| status(m).ok())
+            .map(|s| loaded(&s))
+            .sum();
+        let took = start.elapsed();
+        if loaded >= servers.len() {
+            let took = took.as_secs_f64();
+            tell(
+                "lab",
+                Step::Done(format!("golden states loaded after {took:.1} s")),
+            );
+            return Ok(());
+        }
+        if took > LOADED_WITHIN {
+            let (all, within) = (servers.len(), LOADED_WITHIN.as_secs());
+            let text = format!("{loaded} of {all} golden states are loaded after {within} s");
+            tell("lab", Step::Note(text));
+            return Ok(());
+        }
+        cancel.sleep(Duration::from_secs(1))?;
+    }
+}
+
+/// What a server says of itself, or why it says nothing.
+fn status(machine: &Machine) -> std::result::Result<Status, String> {
+    let out = machine
+        .guest
+        .exec(&["ringward", "status", "--json"], STATUS_WITHIN);
+    let out = out.map_err(|e| e.to_string())?;
+    if !out.ok() {
+        return Err(out.said());
+    }
+    serde_json::from_slice(&out.stdout).map_err(|e| e.to_string())
+}
+
+/// How many golden states it keeps loaded.
+fn loaded(status: &Status) -> usize {
+    status.vms.iter().filter(|vm| vm.state == "standby").count()
+}
+
+/// Whether a server says that it holds its address and that both its managers are in Regular mode;
+/// if not, what it says instead.
+fn at_rest(status: &Status) -> std::result::Result<(), String> {
     let modes: Vec<&str> = status.managers.iter().map(|m| m.mode.as_str()).collect();
-    let held = status.vip.is_some_and(|vip| vip.held);
+    let held = status.vip.as_ref().is_some_and(|vip| vip.held);
     if held && modes.len() >= 2 && modes.iter().all(|m| *m == "Regular") {
         return Ok(());
     }
@@ -125,7 +178,7 @@ mod tests {
                 }),
                 ..Status::default()
             };
-            at_rest(&serde_json::to_vec(&status).unwrap())
+            at_rest(&status)
         };
         assert_eq!(status(true, &["Regular", "Regular"]), Ok(()));
         assert_eq!(
@@ -133,6 +186,5 @@ mod tests {
             "its address is not held, its managers are: Regular, Backup server"
         );
         assert!(status(true, &[]).is_err());
-        assert!(at_rest(b"starting").is_err());
     }
 }

@@ -29,7 +29,7 @@ use super::ready::{self, Ready};
 use super::site::Site;
 use super::switch::Switch;
 use super::volume;
-use ringward::cluster::Topology;
+use ringward::cluster::{Activation, Settings, Topology};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -285,7 +285,10 @@ impl Parts {
         let at_once = self.options.at_once;
         bringup::bring_up(machines, at_once, cancel, tell)?;
         if self.options.only.is_empty() {
-            golden::prepare(machines, at_once, cancel, tell)?;
+            let settings = Settings::parse("cluster.toml", &self.options.settings)
+                .map_err(|e| LabError::Other(e.to_string()))?;
+            let standby = settings.activation == Activation::Standby;
+            golden::prepare(machines, standby, at_once, cancel, tell)?;
         }
         ready::save(machines, set, at_once, tell)
     }
