@@ -7,6 +7,7 @@ pub mod cli;
 pub mod client;
 pub mod clocks;
 pub mod collect;
+pub mod cycle;
 pub mod fault;
 pub mod follow;
 pub mod judge;

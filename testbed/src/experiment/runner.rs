@@ -7,6 +7,7 @@ use super::calibrate;
 use super::client;
 use super::clocks::Clocks;
 use super::collect;
+use super::cycle::{self, Cycle};
 use super::fault;
 use super::follow::Follower;
 use super::plan::{Plan, Step};
@@ -18,10 +19,9 @@ use super::spec::Experiment;
 use crate::report::analytical::Characteristics;
 use crate::report::calibration::Calibration;
 use crate::report::clock;
-use crate::report::story::{Entry, Milestone, Story};
+use crate::report::story::{Milestone, Story};
 use anyhow::{Context, bail};
 use ringward::cluster::{Activation, Settings, Timings};
-use ringward::manage::event::Event;
 use std::time::Duration;
 
 /// Between two looks at what is awaited.
@@ -213,7 +213,7 @@ impl<'a> Run<'a> {
                 .map(String::as_str)
                 .collect();
             Ok((!missing.is_empty()).then(|| {
-                let last = last_words(&story);
+                let last = story.last_words();
                 format!(
                     "for {}; the last word of the logs: {last}",
                     missing.join(", ")
@@ -228,7 +228,7 @@ impl<'a> Run<'a> {
             return Ok(());
         };
         for (server, entry) in follower.poll(self.site)? {
-            if !is_routine(&entry.event) {
+            if !entry.is_routine() {
                 let at = clock::display(entry.at);
                 self.progress
                     .note(&format!("{at} {server:<6} {}", entry.event));
@@ -278,25 +278,21 @@ impl<'a> Run<'a> {
             .map(|s| s.timings.t_im)
             .unwrap_or_default();
         let moment = self.experiment.moment.after_s(t_im);
-        let watch = self.watch()?;
-        let (mut previous, mut strike) = (None, None);
+        let names: Vec<&str> = self.servers.iter().map(|s| s.name.as_str()).collect();
+        let watch = cycle::watch(&names, &self.experiment.targets)?;
+        let (mut cycle, mut strike) = (Cycle::default(), None);
         self.await_step(Step::Cycle, |run| {
             let Some(follower) = &mut run.follower else {
                 return Ok(None);
             };
             for (server, entry) in follower.poll(run.site)? {
-                let Event::AwaitS { seconds } = entry.event else {
-                    continue;
-                };
                 if server != watch {
                     continue;
                 }
-                if previous.is_some_and(|previous| seconds < previous) {
-                    let s = entry.at.saturating_sub(Duration::from_secs(seconds));
+                if let Some(s) = cycle.begins(&entry) {
                     let at = run.clocks[0].to_lab(&watch, s) + moment;
                     strike = (at + LATE > run.site.now()).then_some(at);
                 }
-                previous = Some(seconds);
             }
             Ok(strike
                 .is_none()
@@ -318,24 +314,6 @@ impl<'a> Run<'a> {
             fault::strike(self.site, self.experiment.trouble, &target)?;
         }
         Ok(())
-    }
-
-    /// The server whose log tells the cycle: P1 of the first target, or the next one before it
-    /// that is not a target itself.
-    fn watch(&self) -> anyhow::Result<String> {
-        let names: Vec<&str> = self
-            .servers
-            .iter()
-            .map(|server| server.name.as_str())
-            .collect();
-        let first = self.experiment.targets.first().map_or("", String::as_str);
-        let at = names.iter().position(|name| *name == first).unwrap_or(0);
-        let before = (1..names.len()).map(|back| names[(at + names.len() - back) % names.len()]);
-        before
-            .into_iter()
-            .find(|name| !self.experiment.targets.iter().any(|target| target == name))
-            .map(str::to_owned)
-            .context("every server is a target; none is left to manage them")
     }
 
     fn targets(&self) -> anyhow::Result<Vec<SiteServer>> {
@@ -390,27 +368,4 @@ impl<'a> Run<'a> {
                 .end(phase, self.site.now().saturating_sub(began));
         }
     }
-}
-
-/// Lines that come every second and tell the operator nothing new.
-fn is_routine(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::AwaitS { .. } | Event::Wait {} | Event::P2Wait {}
-    )
-}
-
-/// The latest line of all logs that is not routine.
-fn last_words(story: &Story) -> String {
-    let telling = |entry: &&Entry| !is_routine(&entry.event);
-    let of_log = |(server, log): (&String, &Vec<Entry>)| {
-        let entry = log.iter().rev().find(telling)?;
-        Some((entry.at, format!("{server}: {}", entry.event)))
-    };
-    let last = story
-        .logs
-        .iter()
-        .filter_map(of_log)
-        .max_by_key(|(at, _)| *at);
-    last.map_or_else(|| "none".to_owned(), |(_, words)| words)
 }

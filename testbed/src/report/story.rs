@@ -18,6 +18,17 @@ pub struct Entry {
     pub event: Event,
 }
 
+impl Entry {
+    /// True for lines that come every second and tell nothing new.
+    #[must_use]
+    pub fn is_routine(&self) -> bool {
+        matches!(
+            self.event,
+            Event::AwaitS { .. } | Event::Wait {} | Event::P2Wait {}
+        )
+    }
+}
+
 /// The system logs, by the server that wrote them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Story {
@@ -94,6 +105,18 @@ impl Story {
             .filter(|(_, log)| furthest(log).is_some())
             .max_by_key(|(_, log)| (furthest(log), std::cmp::Reverse(detected(log))))
             .map(|(server, log)| (server.as_str(), log.as_slice()))
+    }
+
+    /// The latest line of all logs that is not routine, with its server.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        let of_log = |(server, log): (&String, &Vec<Entry>)| {
+            let entry = log.iter().rev().find(|entry| !entry.is_routine())?;
+            Some((entry.at, format!("{server}: {}", entry.event)))
+        };
+        let last = self.logs.iter().filter_map(of_log);
+        last.max_by_key(|(at, _)| *at)
+            .map_or_else(|| "none".to_owned(), |(_, words)| words)
     }
 
     /// What the acting server's log says about the recovery of `target`. The client's part of the

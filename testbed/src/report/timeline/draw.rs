@@ -1,6 +1,7 @@
 //! Draws a [`Model`] as SVG: self-contained, readable on light and dark pages.
 
 use super::axis::Axis;
+use super::look::{FAINT, INK, MODE, OK, VIPS, XX, text_width};
 use super::model::{Bar, Kind, Model, Scene};
 use crate::report::access::Access;
 use crate::report::result::escape;
@@ -12,43 +13,9 @@ const RIGHT: f64 = 1256.0;
 /// Top of the first lane.
 const TOP: f64 = 126.0;
 const LANE: f64 = 58.0;
-/// Offsets and heights within a lane.
-const MODE: (f64, f64) = (8.0, 17.0);
-const JOB: (f64, f64) = (27.0, 11.0);
+/// Offset and height of the VIP's line within a lane.
 const VIP: (f64, f64) = (43.0, 5.0);
 const CLIENT: f64 = 44.0;
-
-const INK: &str = "#1f2933";
-const FAINT: &str = "#7b8794";
-/// Colours of the VIPs of the first, second ... target.
-const VIPS: [&str; 4] = ["#e8590c", "#1971c2", "#9c36b5", "#2b8a3e"];
-const OK: &str = "#51cf66";
-const XX: &str = "#e03131";
-
-impl Kind {
-    /// Fill and the legend's words.
-    fn look(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Trouble => ("url(#off)", "in trouble"),
-            Self::Network => ("#74c0fc", "network examination"),
-            Self::Service => ("#ffd43b", "service recovery"),
-            Self::Backup => ("#b197fc", "backup server"),
-            Self::Target => ("#96f2d7", "target server recovery"),
-            Self::P2Wait => ("#dee2e6", "P2 waits"),
-            Self::Job => ("#c5d2dc", "background job"),
-            Self::VmStart => ("#ffc9a3", "backup VM starts"),
-            Self::VmServe => ("#ff9d57", "backup VM serves"),
-        }
-    }
-
-    /// Place within the lane.
-    fn place(self) -> (f64, f64) {
-        match self {
-            Self::Job | Self::VmStart | Self::VmServe => JOB,
-            _ => MODE,
-        }
-    }
-}
 
 /// A drawing under way.
 struct Drawing<'a> {
@@ -398,10 +365,4 @@ impl Drawing<'_> {
             self.add(format_args!("{svg}"));
         }
     }
-}
-
-/// About how wide a text is, in pixels.
-#[allow(clippy::cast_precision_loss, reason = "labels are short")]
-fn text_width(text: &str, size: f64) -> f64 {
-    text.chars().count() as f64 * size * 0.56
 }

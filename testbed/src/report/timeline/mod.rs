@@ -3,7 +3,9 @@
 
 mod axis;
 mod draw;
+mod look;
 mod model;
+mod read;
 
 pub use model::{Lane, Scene};
 
