@@ -27,6 +27,8 @@ const ASK: Duration = Duration::from_secs(5);
 /// First and longest pause between two questions whether a script has ended.
 const POLL_MIN: Duration = Duration::from_millis(10);
 const POLL_MAX: Duration = Duration::from_millis(250);
+/// Pause after a question that the agent did not take.
+const RETRY: Duration = Duration::from_millis(400);
 
 /// Waits until the agent answers.
 pub(super) fn wait(agent: &dyn Agent, within: Duration) -> Result<(), VmError> {
@@ -109,22 +111,43 @@ impl VipOf<'_> {
     }
 }
 
-/// Gives a guest that has just booted its own address and the names of the cluster.
+/// Gives a guest that has just booted its own address and the names of the cluster. The agent may
+/// answer before the kernel has found the network device.
 pub(super) fn settle_in_script(ipv: Ipv4Addr, prefix: u8, device: &str, hosts: &str) -> String {
     let hosts = hosts.replace('\'', "");
     format!(
-        "ip link set {device} up && ip address replace {ipv}/{prefix} dev {device} && \
+        "tries=0; until [ -e /sys/class/net/{device} ] || [ $tries = 150 ]; do \
+         tries=$((tries + 1)); sleep 0.2; done; \
+         ip link set {device} up && ip address replace {ipv}/{prefix} dev {device} && \
          rm -f /etc/hosts && printf %s '{hosts}' >/etc/hosts"
     )
 }
 
-/// Removes what must not be in a golden state: file systems of file server 2 (their sessions would
-/// be stale), the hardware addresses of neighbours, and caches, which only make the state larger.
+/// Makes for a small state that does not wait for its disk when it is resumed: empties the caches,
+/// clears the free memory (zeroes are not saved), and fills the caches again with what a resumption
+/// needs. The services' part of that comes with the examination before the state is saved.
+pub(super) fn rehearse_script(now: SystemTime) -> String {
+    // The kernel needs some of the free memory to work with.
+    const CLEAR: &str = "sync; echo 3 >/proc/sys/vm/drop_caches; \
+        while read -r key kb rest; do [ $key != MemFree: ] || break; done </proc/meminfo; \
+        mount -t tmpfs -o size=100% zero /mnt && \
+        { head -c $((kb - kb / 8 - 8192))K /dev/zero >/mnt/zero; umount /mnt; }";
+    let vip = VipOf {
+        vip: Ipv4Addr::new(127, 0, 0, 2),
+        device: "lo",
+        valid: Duration::from_secs(3600),
+    };
+    let (wake, renew) = (vip.wake_script(now, "rehearsal"), vip.renew_script());
+    format!("{CLEAR}; {wake} && {renew} && ip address del 127.0.0.2/32 dev lo")
+}
+
+/// Removes what must not be in a golden state: file systems of file server 2, whose sessions would
+/// be stale, and the hardware addresses of neighbours.
 pub(super) fn before_saving_script() -> &'static str {
     "for try in 1 2 3 4 5 6 7 8; do umount -a -t nfs,nfs4 && break; sleep 0.5; done; \
      while read -r what where type rest; do case $type in nfs|nfs4) \
      echo \"$where is still in use\"; exit 1;; esac; done </proc/mounts; \
-     ip neigh flush all; sync; echo 3 >/proc/sys/vm/drop_caches"
+     ip neigh flush all; sync"
 }
 
 /// How a script ended and what it wrote.
@@ -187,7 +210,7 @@ fn insist(
         let left = until.saturating_duration_since(Instant::now());
         match agent.ask(command, left.min(ASK)) {
             Ok(answer) => return Ok(answer),
-            Err(last) if Instant::now() + POLL_MAX >= until => {
+            Err(last) if Instant::now() + RETRY >= until => {
                 return Err(VmError::GuestLate {
                     doing,
                     vm: agent.vm().to_owned(),
@@ -195,7 +218,7 @@ fn insist(
                     last,
                 });
             }
-            Err(_) => sleep(POLL_MAX),
+            Err(_) => sleep(RETRY),
         }
     }
 }
@@ -350,10 +373,11 @@ mod tests {
         insta::assert_snapshot!(vip().wake_script(now, "f00d"), @"ip address replace 172.21.14.203/32 dev eth0 valid_lft 14 preferred_lft 14 && date -u -s @1700000000.042 >/dev/null && printf %s f00d >/dev/urandom");
         insta::assert_snapshot!(vip().renew_script(), @r#"[ -n "$(ip -4 -o address show dev eth0 to 172.21.14.203)" ] || exit 77; ip address change 172.21.14.203/32 dev eth0 valid_lft 14 preferred_lft 14"#);
         let ipv = Ipv4Addr::new(172, 21, 14, 103);
-        insta::assert_snapshot!(settle_in_script(ipv, 24, "eth0", "1.2.3.4 file2\n"), @r"
-        ip link set eth0 up && ip address replace 172.21.14.103/24 dev eth0 && rm -f /etc/hosts && printf %s '1.2.3.4 file2
-        ' >/etc/hosts
-        ");
+        insta::assert_snapshot!(
+            "settle_in",
+            settle_in_script(ipv, 24, "eth0", "1.2.3.4 file2")
+        );
+        insta::assert_snapshot!("rehearse", rehearse_script(now));
     }
 
     #[test]

@@ -138,13 +138,21 @@ pub(super) fn boot(desk: &Desk<'_>, plan: &Plan) -> Result<(), VmError> {
             "set the own address",
             &script,
             settings.guest_within,
+        )?;
+        steps.done("own address set");
+        let script = guest::rehearse_script(SystemTime::now());
+        guest::run(
+            &guest,
+            "rehearse a resumption",
+            &script,
+            settings.guest_within,
         )
     });
     if settled.is_err() {
         // What did not come up is of no use; the console tells why.
         let _ = guest.domain.destroy();
     }
-    settled.map(|_| steps.done("own address set"))
+    settled.map(|_| steps.done("caches refilled"))
 }
 
 /// Saves a VM that was booted and serves as a new golden state, and makes it the current one.
@@ -162,7 +170,7 @@ pub(super) fn save(desk: &Desk<'_>, plan: &Plan) -> Result<Meta, VmError> {
         script,
         settings.guest_within,
     )?;
-    steps.done("caches dropped");
+    steps.done("shares unmounted");
     desk.still_wanted()?;
 
     let memory = draft.dir.join("memory");
@@ -276,10 +284,11 @@ pub(super) fn renew_vip(desk: &Desk<'_>, vm: &str, address: &VipOf<'_>) -> Resul
 /// Destroys the VM with all that it wrote. No error if there is none.
 pub(super) fn release(desk: &Desk<'_>, vm: &str) -> Result<(), VmError> {
     if let Some(domain) = find(desk.connection, vm)? {
-        let destroyed = domain.destroy();
-        // It may have ended by itself in between.
-        if find(desk.connection, vm)?.is_some() {
-            destroyed.map_err(VmError::hypervisor("destroy", vm))?;
+        if let Err(error) = domain.destroy() {
+            // It may have ended by itself in between.
+            if domain.is_active().unwrap_or(false) {
+                return Err(VmError::hypervisor("destroy", vm)(error));
+            }
         }
     }
     remove(&desk.settings.overlay(vm))

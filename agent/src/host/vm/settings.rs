@@ -43,8 +43,8 @@ impl Default for VmSettings {
             backup: "/share/backup".into(),
             work: "/var/lib/ringward/vm".into(),
             guest_device: "eth0".into(),
-            boot_within: Duration::from_secs(180),
-            guest_within: Duration::from_secs(20),
+            boot_within: Duration::from_secs(300),
+            guest_within: Duration::from_secs(60),
         }
     }
 }

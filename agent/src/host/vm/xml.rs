@@ -53,7 +53,12 @@ pub(super) fn domain(vm: &Machine<'_>) -> String {
   </os>
   <features><acpi/><apic/></features>
   <cpu mode='host-passthrough' check='none' migratable='on'/>
-  <clock offset='utc'/>
+  <clock offset='utc'>
+    <timer name='hpet' present='no'/>
+    <timer name='pit' tickpolicy='delay'/>
+    <timer name='rtc' tickpolicy='catchup'/>
+  </clock>
+  <pm><suspend-to-mem enabled='no'/><suspend-to-disk enabled='no'/></pm>
   <on_poweroff>destroy</on_poweroff>
   <on_reboot>destroy</on_reboot>
   <on_crash>destroy</on_crash>
@@ -69,6 +74,7 @@ pub(super) fn domain(vm: &Machine<'_>) -> String {
       <source bridge='{bridge}'/>
       <model type='virtio'/>
       <driver name='qemu'/>
+      <rom enabled='no'/>
     </interface>
     <channel type='unix'>
       <target type='virtio' name='org.qemu.guest_agent.0'/>
