@@ -19,7 +19,7 @@ mod incoming;
 mod outgoing;
 mod queue;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -125,6 +125,8 @@ struct Peer<M> {
     address: SocketAddr,
     queue: Queue<M>,
     link: Mutex<Link>,
+    /// Why there was no connection since the last one; told already.
+    told: Mutex<BTreeSet<String>>,
     heard: Mutex<Option<Instant>>,
 }
 
@@ -161,6 +163,7 @@ where
                 address,
                 queue: Queue::new(settings.queue, settings.fresh),
                 link: Mutex::new(link),
+                told: Mutex::default(),
                 heard: Mutex::new(None),
             };
             (name, Arc::new(peer))

@@ -126,9 +126,11 @@ async fn carry<M: Serialize>(
 impl<M> Peer<M> {
     fn set_link(&self, link: Link) {
         let mut current = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*current, &link) {
-            (Link::Down { .. }, Link::Up { .. }) => {
+            (_, Link::Up { .. }) => {
                 tracing::info!("connected to {} at {}", self.name, self.address);
+                told.clear();
             }
             (Link::Up { .. }, Link::Down { why, .. }) => {
                 tracing::warn!(
@@ -137,19 +139,17 @@ impl<M> Peer<M> {
                     self.address
                 );
             }
-            (Link::Down { why: before, .. }, Link::Down { why, .. }) if before != why => {
+            // A peer that is off gives the same few reasons in turn; each is told once.
+            (Link::Down { .. }, Link::Down { why, .. }) if !told.contains(why) => {
                 tracing::warn!("no connection to {} at {}: {why}", self.name, self.address);
+                told.insert(why.clone());
             }
             _ => {}
         }
-        let since = match (&*current, &link) {
+        *current = match (&*current, link) {
             // Down since the first failure, not since the last attempt.
-            (Link::Down { since, .. }, Link::Down { .. }) => *since,
-            (_, Link::Up { since } | Link::Down { since, .. }) => *since,
-        };
-        *current = match link {
-            Link::Up { .. } => Link::Up { since },
-            Link::Down { why, .. } => Link::Down { since, why },
+            (Link::Down { since, .. }, Link::Down { why, .. }) => Link::Down { since: *since, why },
+            (_, link) => link,
         };
     }
 }
