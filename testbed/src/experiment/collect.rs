@@ -9,12 +9,12 @@ use std::time::Duration;
 /// How long a machine may take to hand out one file.
 const WITHIN: Duration = Duration::from_secs(60);
 /// Lines of a machine's journal that are kept.
-const JOURNAL_LINES: &str = "20000";
+const JOURNAL_LINES: &str = "6000";
 
-/// The management files that are kept from before and after the trouble.
+/// The management files that are kept from before and after the trouble, without passwords.
 const MANAGEMENT: &str = "cd /share || exit 1
 for f in group separation operation trouble condition cluster.toml *.dat; do
-echo \"== $f\"; cat $f 2>/dev/null; done; true";
+echo \"== $f\"; grep -v password $f 2>/dev/null; done; true";
 
 /// Collects the management files as one text. `when` is `before` or `after`.
 pub fn management(site: &dyn Site, run: &mut RunDir, folder: &str, when: &str) {
@@ -46,10 +46,8 @@ pub fn everything(site: &dyn Site, run: &mut RunDir, folder: &str, accesses: &[(
         command(site, run, node::CLIENT, &["cat", path], &what, &about);
     }
     let servers = site.servers().into_iter().map(|server| server.name);
-    for name in [node::FILE1.to_owned(), node::CLIENT.to_owned()]
-        .into_iter()
-        .chain(servers)
-    {
+    let others = [node::FILE1, node::FILE2, node::CLIENT].map(str::to_owned);
+    for name in others.into_iter().chain(servers) {
         let what = format!("{folder}/journal/{name}.txt");
         if !site.is_on(&name) {
             run.lacks(format!("{what}: {name} is off"));

@@ -1,13 +1,13 @@
 //! Makes the trouble: what each of the paper's four kinds does to a server.
 
-use super::site::{self, Site, SiteServer};
+use super::site::{Site, SiteServer};
 use super::spec::TroubleKind;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use ringward::cluster::Daemon;
 use std::time::Duration;
 
 /// How long a machine may take to carry out the order.
-const WITHIN: Duration = Duration::from_secs(30);
+const WITHIN: Duration = Duration::from_secs(10);
 
 /// The command that makes `trouble`, run on the server itself. The service program of St2 stays
 /// out of order until the server restarts, because a mask under /run is gone then.
@@ -31,18 +31,25 @@ fn command(trouble: TroubleKind, server: &SiteServer) -> Vec<String> {
 /// Makes `trouble` on `server`.
 ///
 /// # Errors
-/// When the server does not take the order. One that is cut off from us by the very trouble has
-/// taken it: a network trouble's order may go unanswered.
+/// When the server refuses the order. An order that takes the server off the network may go
+/// unanswered; whether it was carried out shows in what follows.
 pub fn strike(site: &dyn Site, trouble: TroubleKind, server: &SiteServer) -> anyhow::Result<()> {
     let command = command(trouble, server);
     let argv: Vec<&str> = command.iter().map(String::as_str).collect();
-    let done = site::output(site, &server.name, &argv, WITHIN);
-    match (trouble, done) {
-        (TroubleKind::Nt1 | TroubleKind::Nt2, Err(_)) if !site.is_on(&server.name) => Ok(()),
-        (_, done) => done
-            .map(drop)
-            .with_context(|| format!("making trouble {trouble} on {}", server.name)),
+    let ran = match (trouble, site.exec(&server.name, &argv, WITHIN)) {
+        (TroubleKind::Nt1 | TroubleKind::Nt2, Err(_)) => return Ok(()),
+        (_, ran) => ran.with_context(|| format!("making trouble on {}", server.name))?,
+    };
+    if ran.status != 0 {
+        let said = String::from_utf8_lossy(&ran.stderr).trim().to_owned();
+        bail!(
+            "`{}` on {} ended with status {}: {said}",
+            command.join(" "),
+            server.name,
+            ran.status
+        );
     }
+    Ok(())
 }
 
 /// How the experiment's report words what was done.

@@ -26,8 +26,6 @@ use std::time::Duration;
 
 /// Between two looks at what is awaited.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
-/// A cycle found later than this after the moment of the trouble is let go for the next one.
-const LATE: Duration = Duration::from_millis(200);
 /// How long file server 1 may take to hand out a small file.
 const SMALL_FILE: Duration = Duration::from_secs(20);
 
@@ -290,8 +288,13 @@ impl<'a> Run<'a> {
                     continue;
                 }
                 if let Some(s) = cycle.begins(&entry) {
-                    let at = run.clocks[0].to_lab(&watch, s) + moment;
-                    strike = (at + LATE > run.site.now()).then_some(at);
+                    // When the line was read too late for this round, the next ones follow T_im
+                    // apart.
+                    let mut at = run.clocks[0].to_lab(&watch, s) + moment;
+                    while at < run.site.now() && !t_im.is_zero() {
+                        at += t_im;
+                    }
+                    strike = Some(at);
                 }
             }
             Ok(strike

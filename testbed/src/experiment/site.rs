@@ -28,6 +28,8 @@ pub struct SiteServer {
 pub mod node {
     /// Holds the share.
     pub const FILE1: &str = "file1";
+    /// Holds the users' data.
+    pub const FILE2: &str = "file2";
     /// Plays the users.
     pub const CLIENT: &str = "client";
 }
