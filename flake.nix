@@ -8,6 +8,11 @@
       system = "x86_64-linux";
       rooms = import ./nix { inherit system; };
       app = program: { type = "app"; inherit program; };
+      # An app must lie in the output of a derivation, and nothing can be built before seeding but by Nix itself.
+      source = derivation {
+        name = "ringward-source"; system = "builtin"; builder = "builtin:buildenv";
+        derivations = [ "true" "5" "1" self ]; manifest = self;
+      };
     in {
       packages.${system} = rooms.image.layers // rooms.machines // rooms.vms // {
         inherit (rooms.rust) testbed;
@@ -25,7 +30,7 @@
         # nix run .#testbed -- lab up
         testbed = app "${rooms.lab.bed}/bin/testbed";
         # nix run .#seed
-        seed = app "${self}/nix/tools/seed.sh";
+        seed = app "${source}/nix/tools/seed.sh";
       };
 
       # nix flake check --max-jobs 1: machines that boot side by side slow each other down

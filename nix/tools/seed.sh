@@ -2,7 +2,7 @@
 # nix/tools/seed.sh : puts what the locks and Cargo.lock name into the Nix store, under their hashes.
 # .debs come from this machine's own Debian mirror, crates through cargo. What the store has is skipped.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$(readlink -f "$0")")/../.."
 . nix/setup.sh
 need_nix
 work=$(mktemp -d)
