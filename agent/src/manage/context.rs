@@ -31,6 +31,12 @@ pub(super) struct Context {
     pub(super) fences: BTreeMap<ServerName, Now>,
     /// Until when this server's own VIP is granted; who holds none may vouch for nobody.
     pub(super) lease: Option<Now>,
+    /// Servers that did not answer the last ping from here, since when.
+    pub(super) silent: BTreeMap<ServerName, Now>,
+    /// Servers behind a target in trouble, and hosts that are slow, to be looked at too.
+    pub(super) scouts: Vec<ServerName>,
+    /// When this node took up its work.
+    pub(super) started: Now,
     /// Messages to ourselves: a server can be owner and host of a backup VM.
     pub(super) loops: Vec<Message>,
     serial: u64,
@@ -53,6 +59,9 @@ impl Context {
             faults: BTreeMap::new(),
             fences: BTreeMap::new(),
             lease: None,
+            silent: BTreeMap::new(),
+            scouts: Vec::new(),
+            started: Now::default(),
             loops: Vec::new(),
             serial: 0,
         }
@@ -203,19 +212,35 @@ impl Context {
         names.find(|name| **name != self.config.me).cloned()
     }
 
-    /// Peers to ask about a target, nearest in the ring first, without `not`.
+    /// Servers in ring order from the one after `name` on, all the way round, without `name`.
+    pub(super) fn behind(&self, name: &ServerName) -> impl Iterator<Item = &ServerName> {
+        let members = self.views.group.members();
+        let at = self.views.group.position(name).unwrap_or(0);
+        let steps = 1..members.len().max(1);
+        steps.map(move |step| &members[(at + step) % members.len()].name)
+    }
+
+    /// Third servers to ask about a target: the two behind it in the ring, and the one before us.
     pub(super) fn witnesses(
         &self,
         target: &ServerName,
-        not: Option<&ServerName>,
+        partner: Option<&ServerName>,
     ) -> Vec<ServerName> {
-        let members = self.views.group.members();
-        let at = self.views.group.position(target).unwrap_or(0);
-        (1..=members.len())
-            .map(|step| &members[(at + step) % members.len()].name)
-            .filter(|name| **name != *target && **name != self.config.me && Some(*name) != not)
-            .cloned()
-            .collect()
+        let third = |name: &&ServerName| {
+            **name != *target && **name != self.config.me && Some(*name) != partner
+        };
+        let mut found: Vec<ServerName> =
+            self.behind(target).filter(third).take(2).cloned().collect();
+        let before = self.behind(&self.config.me).filter(third).last().cloned();
+        found.extend(before.filter(|name| !found.contains(name)));
+        found
+    }
+
+    /// Whether a server was found silent lately.
+    pub(super) fn is_silent(&self, name: &ServerName) -> bool {
+        self.silent
+            .get(name)
+            .is_some_and(|at| self.now.since(*at) < self.timings().t_im)
     }
 
     /// How many backup VMs each server runs, by the claims.

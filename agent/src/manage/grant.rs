@@ -23,7 +23,6 @@ pub(super) struct Granter {
     /// Until when grants may reach on the other manager's word or the share's.
     evidence: Now,
     next_hear: Now,
-    answered: Now,
     /// No grant of other managers, by then separated, is good after this.
     inherited: Now,
 }
@@ -36,7 +35,6 @@ impl Granter {
             vouched: Now::default(),
             evidence: Now::default(),
             next_hear: context.now,
-            answered: Now::default(),
             inherited: context.last_fence(),
         }
     }
@@ -68,7 +66,7 @@ impl Granter {
                 stamp_ms,
             },
         );
-        if context.now.since(self.answered) > every * 3 / 2 {
+        if self.evidence < context.now + context.timings().grant_ttl / 2 {
             // The share's word is good for less time: ask for it more often.
             self.next_hear = context.now + every / 2;
             context
@@ -113,7 +111,6 @@ impl Granter {
         if stamp > context.now {
             return;
         }
-        self.answered = self.answered.max(stamp);
         if doubt == Doubt::None {
             self.evidence = self.evidence.max(stamp + context.timings().grant_ttl);
         }

@@ -89,8 +89,8 @@ impl Home {
         }
         context.lease = Some(self.until).filter(|_| self.held == Held::On);
         if context.now >= self.next_ask {
-            let (every, ttl) = (context.timings().grant_every, context.timings().grant_ttl);
-            let short = self.until < context.now + ttl / 2;
+            let every = context.timings().grant_every;
+            let short = self.is_short(context);
             self.next_ask = context.now + if short { every / 2 } else { every };
             self.ask(context);
         }
@@ -123,9 +123,14 @@ impl Home {
         for manager in &managers {
             context.send(manager, ask.clone());
         }
-        if context.now.since(self.answered) > 2 * context.timings().grant_every {
+        if self.is_short(context) {
             context.out.push(Output::ReadClaims(Query::One(me)));
         }
+    }
+
+    /// Whether the grant runs out soon: then the share is asked as well, and all more often.
+    fn is_short(&self, context: &Context) -> bool {
+        self.until < context.now + context.timings().grant_ttl / 2
     }
 
     /// A grant under `epoch` until `until`.
@@ -147,8 +152,7 @@ impl Home {
 
     /// The share was read; `at_home` says whether our function is unclaimed there.
     pub(super) fn read(&mut self, context: &mut Context, begun: Now, at_home: bool) {
-        let silent = context.now.since(self.answered) > 2 * context.timings().grant_every;
-        if at_home && silent && self.barred <= context.ledger.epoch(&context.config.me) {
+        if at_home && self.barred <= context.ledger.epoch(&context.config.me) {
             self.granted(context, begun + context.timings().self_ttl);
         }
     }

@@ -225,6 +225,11 @@ impl Management {
         }
         self.guests.retain(|_, guest| !guest.is_gone());
         self.follow_cases();
+        for target in std::mem::take(&mut self.context.scouts) {
+            if !self.managers.contains_key(&target) {
+                self.sights.scout(&mut self.context, &target);
+            }
+        }
         for errand in self.errands.values_mut() {
             if self.context.now >= errand.retry {
                 errand.retry = self.context.now + self.context.timings().t_wait;
@@ -275,7 +280,12 @@ impl Management {
                     let (priority, target) = (task.priority, task.target.clone());
                     self.context.log(Event::ManagerStarted { priority, target });
                     let manager = Manager::start(&mut self.context, &task.target, task.priority);
-                    self.managers.insert(task.target, manager);
+                    self.managers.insert(task.target.clone(), manager);
+                    if self.sights.is_silent(&self.context, &task.target) {
+                        let manager = self.managers.get_mut(&task.target);
+                        let wish = manager.and_then(|m| m.found_silent(&mut self.context));
+                        self.grant_wish(&task.target, wish);
+                    }
                 }
             }
         }
@@ -307,7 +317,7 @@ impl Management {
         for function in lost {
             self.cases.remove(&function);
             if let Some(manager) = self.managers.get_mut(&function) {
-                manager.regular(&self.context);
+                manager.regular();
                 manager.realign(&mut self.context);
                 self.context.changed = true;
             }

@@ -352,7 +352,7 @@ impl Management {
             if !case.claimed(&mut self.context, claim, result) {
                 self.cases.remove(&function);
                 if let Some(manager) = self.managers.get_mut(&function) {
-                    manager.regular(&self.context);
+                    manager.regular();
                 }
                 self.context.changed = true;
             }
@@ -450,6 +450,7 @@ impl Management {
             return;
         }
         self.ready = true;
+        self.context.started = self.context.now;
         self.next_read = self.context.now + self.context.timings().t_im * super::READ_EVERY;
         self.context.changed = true;
         self.sync.begin(&self.context);

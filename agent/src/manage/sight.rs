@@ -63,12 +63,39 @@ impl Sights {
         }
     }
 
+    /// Looks at a server unless that is being done or was done just now.
+    pub(super) fn scout(&mut self, context: &mut Context, target: &ServerName) {
+        let view = self.views.entry(target.clone()).or_default();
+        let fresh = context.timings().t_nd;
+        let known = view
+            .last
+            .is_some_and(|(at, _)| context.now.since(at) < fresh);
+        let running = view
+            .exam
+            .as_ref()
+            .is_some_and(|exam| !exam.is_stale(context));
+        if !known && !running {
+            view.exam = Some(Exam::start(context, Asker::Peer, target, Depth::Network));
+        }
+    }
+
+    /// Whether a server was found silent just now.
+    pub(super) fn is_silent(&self, context: &Context, target: &ServerName) -> bool {
+        let fresh = context.timings().t_nd;
+        let last = self.views.get(target).and_then(|view| view.last);
+        last.is_some_and(|(at, sight)| sight == Sight::Unseen && context.now.since(at) < fresh)
+    }
+
     /// Any ping of a target came back, or did not.
     pub(super) fn pinged(&mut self, context: &mut Context, id: &ExamId, ok: bool) {
         let sight = if ok { Sight::Seen } else { Sight::Unseen };
         let target = &id.target;
         let view = self.views.entry(target.clone()).or_default();
         view.last = Some((context.now, sight));
+        match sight {
+            Sight::Seen => context.silent.remove(target),
+            Sight::Unseen => context.silent.insert(target.clone(), context.now),
+        };
         if id.asker == Asker::Peer {
             view.exam = None;
         }

@@ -11,16 +11,17 @@ use crate::manage::message::Message;
 impl Case {
     /// The host says that the VM is gone.
     pub(in crate::manage) fn released(&mut self, context: &mut Context, from: &ServerName) {
-        let Stage::Releasing { host } = &self.stage else {
+        let Stage::Releasing { host, .. } = &self.stage else {
             return;
         };
         if host == from {
+            self.granted = Now::default();
             self.release_done(context);
         }
     }
 
     pub(super) fn release_done(&mut self, context: &mut Context) {
-        let Stage::Releasing { host } = &self.stage else {
+        let Stage::Releasing { host, .. } = &self.stage else {
             return;
         };
         let target = self.target();
@@ -31,9 +32,25 @@ impl Case {
             host.clone(),
         );
         context.log(Event::VmReleased { target, vm, host });
+        self.go_home(context);
+    }
+
+    /// Claims the next epoch for home. No VM holds the VIP any more.
+    pub(super) fn go_home(&mut self, context: &mut Context) {
         let claim = context.claim_next(&self.claim.function, Purpose::Home);
         let retry = context.now + context.timings().t_va;
         self.stage = Stage::Returning { claim, retry };
+    }
+
+    /// Whether the target is up and its agent there to take its function back.
+    pub(super) fn may_go_home(&self, context: &Context) -> bool {
+        self.job.is_up() && self.target_asks(context)
+    }
+
+    pub(super) fn release_from(&mut self, context: &mut Context, host: ServerName) {
+        let until = context.now + context.timings().t_va;
+        self.stage = Stage::Releasing { host, until };
+        self.order(context);
     }
 
     /// Somebody asks for a grant of this function.

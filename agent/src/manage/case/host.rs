@@ -9,6 +9,16 @@ use crate::manage::placement::{self, Request};
 
 impl Case {
     pub(super) fn place(&mut self, context: &mut Context) {
+        if self.may_go_home(context) {
+            // No VM is needed any more; but an older holder must be out.
+            self.stage = Stage::Place {
+                retry: self.not_before,
+            };
+            if context.now >= self.not_before {
+                self.go_home(context);
+            }
+            return;
+        }
         let target = self.target();
         let Some((server_type, vm)) = context
             .data(&target)
@@ -28,6 +38,12 @@ impl Case {
                 *count = count.saturating_sub(1);
             }
         }
+        let silent = context
+            .views
+            .group
+            .names()
+            .filter(|name| context.is_silent(name));
+        let excluded: Vec<ServerName> = self.excluded.iter().chain(silent).cloned().collect();
         let request = Request {
             function: &target,
             server_type,
@@ -38,7 +54,7 @@ impl Case {
                 .copied()
                 .unwrap_or(0),
             group: &context.views.group,
-            excluded: &self.excluded,
+            excluded: &excluded,
             standby: standby.as_ref(),
             vms: &vms,
         };

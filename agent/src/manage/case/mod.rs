@@ -41,7 +41,7 @@ enum Stage {
     AwaitVip { host: ServerName, until: Now },
     Serving { host: ServerName },
     Reclaim { claim: Claim, retry: Now },
-    Releasing { host: ServerName },
+    Releasing { host: ServerName, until: Now },
     Returning { claim: Claim, retry: Now },
     Homecoming { until: Now },
 }
@@ -94,20 +94,8 @@ impl Case {
         not_before: Now,
     ) -> Self {
         context.fences.insert(claim.function.clone(), not_before);
-        let job = Job::start(context, &claim.function, claim.epoch, cause);
-        let mut case = Self {
-            stage: Stage::Place { retry: context.now },
-            job,
-            partner,
-            excluded: Vec::new(),
-            not_before,
-            granted: Now::default(),
-            asked: None,
-            next: context.now,
-            progress: Progress::Backup,
-            told_no_room: false,
-            claim,
-        };
+        context.fault(&claim.function);
+        let mut case = Self::unplaced(context, claim, cause, partner, not_before);
         case.place(context);
         case
     }
@@ -121,7 +109,7 @@ impl Case {
         partner: Option<ServerName>,
         not_before: Now,
     ) -> Self {
-        let mut case = Self::open_unplaced(context, claim, partner, not_before);
+        let mut case = Self::unplaced(context, claim, Cause::Network, partner, not_before);
         match &state.host {
             Some(host) if context.views.group.contains(host) => {
                 let host = host.clone();
@@ -132,13 +120,14 @@ impl Case {
         case
     }
 
-    fn open_unplaced(
+    fn unplaced(
         context: &mut Context,
         claim: Claim,
+        cause: Cause,
         partner: Option<ServerName>,
         not_before: Now,
     ) -> Self {
-        let job = Job::start(context, &claim.function, claim.epoch, Cause::Network);
+        let job = Job::start(context, &claim.function, claim.epoch, cause);
         Self {
             stage: Stage::Place { retry: context.now },
             job,
@@ -172,7 +161,7 @@ impl Case {
             Stage::Starting { host, .. }
             | Stage::AwaitVip { host, .. }
             | Stage::Serving { host }
-            | Stage::Releasing { host } => Some(host),
+            | Stage::Releasing { host, .. } => Some(host),
             _ => None,
         }
     }
@@ -190,10 +179,14 @@ impl Case {
                 context.send(host, Message::Activate { function, epoch });
             }
             Stage::AwaitVip { host, .. } if context.now >= self.not_before => {
+                // It may hold the VIP from now on, whether we hear of it or not.
+                let timings = context.timings();
+                let end = context.now + timings.vm_ttl + timings.t_nd;
+                self.granted = self.granted.max(end);
                 context.send(host, Message::SetVip { function, epoch });
             }
             Stage::AwaitVip { .. } => self.next = self.not_before,
-            Stage::Releasing { host } => {
+            Stage::Releasing { host, .. } => {
                 context.send(host, Message::Release { function, epoch });
             }
             Stage::Homecoming { .. } => self.call_home(context),
@@ -269,8 +262,10 @@ impl Case {
     pub(super) fn outcome(&mut self, context: &mut Context, outcome: Outcome) {
         match outcome {
             Outcome::VipOff => {
-                // The only older holder said that it let go.
-                self.not_before = context.now;
+                // The only older holder said that it let go, unless a VM held the VIP since.
+                if self.granted == Now::default() {
+                    self.not_before = context.now;
+                }
                 if let Stage::AwaitVip { .. } = self.stage {
                     self.order(context);
                 }
@@ -307,8 +302,8 @@ impl Case {
             | Stage::Returning { retry, .. } => *retry,
             Stage::Starting { until, .. }
             | Stage::AwaitVip { until, .. }
+            | Stage::Releasing { until, .. }
             | Stage::Homecoming { until } => self.next.min(*until),
-            Stage::Releasing { .. } => self.next,
             Stage::Serving { .. } => context.now + context.timings().t_wait,
         };
         self.job
@@ -320,37 +315,12 @@ impl Case {
         if let Some(outcome) = self.job.tick(context) {
             self.outcome(context, outcome);
         }
-        let lost = |context: &Context, host: &ServerName| !context.views.group.contains(host);
         match self.stage.clone() {
             Stage::Place { retry } if context.now >= retry => self.place(context),
             Stage::Starting { host, until } | Stage::AwaitVip { host, until } => {
-                if lost(context, &host) {
-                    context.log(Event::HostLost {
-                        target: self.target(),
-                        host: host.clone(),
-                    });
-                    self.excluded.push(host);
-                    self.reclaim(context);
-                } else if context.now >= until {
-                    let (function, epoch) = (self.target(), self.claim.epoch);
-                    context.send(&host, Message::Release { function, epoch });
-                    self.host_failed(context, host, "no answer in time".to_owned());
-                    self.reclaim(context);
-                } else if context.now >= self.next {
-                    self.order(context);
-                }
+                self.tick_starting(context, host, until);
             }
-            Stage::Serving { host } if lost(context, &host) => {
-                context.log(Event::HostLost {
-                    target: self.target(),
-                    host,
-                });
-                self.reclaim(context);
-            }
-            Stage::Serving { host } if self.job.is_up() && self.target_asks(context) => {
-                self.stage = Stage::Releasing { host };
-                self.order(context);
-            }
+            Stage::Serving { host } => self.tick_serving(context, host),
             Stage::Reclaim { claim, retry } | Stage::Returning { claim, retry }
                 if context.now >= retry =>
             {
@@ -362,10 +332,10 @@ impl Case {
                 }
                 context.out.push(Output::Claim(claim));
             }
-            Stage::Releasing { host } => {
-                let out = context.now >= self.granted + context.timings().vm_ttl;
-                if lost(context, &host) && out {
-                    self.release_done(context);
+            Stage::Releasing { host, until } => {
+                if Self::is_lost(context, &host) || context.now >= until {
+                    // Under a new claim its lease runs out by itself.
+                    self.reclaim(context);
                 } else if context.now >= self.next {
                     self.order(context);
                 }
@@ -378,6 +348,46 @@ impl Case {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn is_lost(context: &Context, host: &ServerName) -> bool {
+        !context.views.group.contains(host)
+    }
+
+    fn tick_starting(&mut self, context: &mut Context, host: ServerName, until: Now) {
+        if Self::is_lost(context, &host) {
+            let target = self.target();
+            context.log(Event::HostLost {
+                target,
+                host: host.clone(),
+            });
+            self.excluded.push(host);
+            self.reclaim(context);
+        } else if self.may_go_home(context) {
+            self.release_from(context, host);
+        } else if context.now >= until || context.is_silent(&host) {
+            let (function, epoch) = (self.target(), self.claim.epoch);
+            context.send(&host, Message::Release { function, epoch });
+            self.host_failed(context, host, "no answer in time".to_owned());
+            self.reclaim(context);
+        } else if context.now >= self.next {
+            self.order(context);
+            if host != context.config.me {
+                context.scouts.push(host);
+            }
+        }
+    }
+
+    fn tick_serving(&mut self, context: &mut Context, host: ServerName) {
+        if Self::is_lost(context, &host) {
+            context.log(Event::HostLost {
+                target: self.target(),
+                host,
+            });
+            self.reclaim(context);
+        } else if self.may_go_home(context) {
+            self.release_from(context, host);
         }
     }
 }

@@ -9,6 +9,9 @@ use crate::manage::io::{ClaimResult, Output};
 use crate::manage::job::Cause;
 use crate::manage::message::{Message, Sight};
 
+/// How many servers behind a target in trouble are looked at with it.
+const SCOUTED: usize = 3;
+
 impl Manager {
     pub(super) fn network_trouble(&mut self, context: &mut Context) -> Option<Wish> {
         context.log(Event::NetworkTrouble {
@@ -18,25 +21,18 @@ impl Manager {
             self.wait_for(context, p1);
             return self.tick(context);
         }
-        let partner = self.partner.clone();
-        let third = context
-            .witnesses(&self.target, partner.as_ref())
-            .into_iter()
-            .next();
-        let mut asked = 0;
-        for peer in partner
-            .iter()
-            .chain(third.iter())
-            .filter(|peer| **peer != self.target)
-        {
-            context.send(
-                peer,
-                Message::Confirm {
-                    target: self.target.clone(),
-                },
-            );
-            asked += 1;
+        let partner = self
+            .partner
+            .clone()
+            .filter(|partner| *partner != self.target);
+        let thirds = context.witnesses(&self.target, partner.as_ref());
+        let peers: Vec<ServerName> = partner.into_iter().chain(thirds).collect();
+        for peer in &peers {
+            let target = self.target.clone();
+            context.send(peer, Message::Confirm { target });
         }
+        let asked = peers.len();
+        self.scout(context);
         self.mode = Mode::NetworkExamination(Doubt {
             since: context.now,
             asked,
@@ -47,6 +43,29 @@ impl Manager {
         });
         self.ping(context);
         self.doubt_on(context)
+    }
+
+    /// The servers behind may be gone as well: they are looked at now, by us and by others, so
+    /// that all are found together and not one after the other.
+    fn scout(&self, context: &mut Context) {
+        let me = context.me();
+        let near: Vec<ServerName> = context
+            .behind(&self.target)
+            .filter(|n| **n != me)
+            .take(SCOUTED)
+            .cloned()
+            .collect();
+        for name in near {
+            for peer in context.witnesses(&name, None) {
+                context.send(
+                    &peer,
+                    Message::Confirm {
+                        target: name.clone(),
+                    },
+                );
+            }
+            context.scouts.push(name);
+        }
     }
 
     /// A peer says whether it sees the target.
@@ -110,7 +129,7 @@ impl Manager {
             target: self.target.clone(),
         });
         self.send_r(context);
-        self.regular(context);
+        self.regular();
         self.examine(context);
         claimed.then_some(Wish::Withdraw)
     }
@@ -182,7 +201,7 @@ impl Manager {
                 if record.is_away() {
                     self.wait_for(context, record.claim.owner.clone());
                 } else {
-                    self.regular(context);
+                    self.regular();
                     self.examine(context);
                 }
                 None

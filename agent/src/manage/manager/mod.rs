@@ -25,7 +25,7 @@
 //! ```
 //!
 //! * Regular: on each S the target is examined: ping within T_nd, then every service within T_sw.
-//!   While it is healthy it is granted its VIP. A target that was never seen since this program
+//!   While it is healthy it is granted its VIP. A target that was never seen since the node
 //!   started may still be booting and gets `t_up`.
 //! * Regular -> Network examination: the ping did not come back. A second one goes out at once;
 //!   the other manager and a third server are asked whether they see the target. As soon as one
@@ -140,7 +140,8 @@ pub(super) struct Manager {
     exam: Option<Exam>,
     healthy: bool,
     seen: bool,
-    since: Now,
+    /// Began with the node: the whole cluster may be starting.
+    grace: bool,
     /// P2 that takes P1's part.
     acting: bool,
     next: Now,
@@ -157,12 +158,23 @@ impl Manager {
             exam: None,
             healthy: false,
             seen: false,
-            since: context.now,
+            grace: context.now == context.started,
             acting: false,
             next: context.now,
         };
         manager.examine(context);
         manager
+    }
+
+    /// The target was found silent just now, before this program began: that was the first
+    /// examination.
+    pub(super) fn found_silent(&mut self, context: &mut Context) -> Option<Wish> {
+        let regular = self.mode == Mode::Regular && !self.is_young(context);
+        if regular {
+            self.verdict(context, Verdict::NoNetwork)
+        } else {
+            None
+        }
     }
 
     /// Whether it may end without harm.
@@ -324,11 +336,11 @@ impl Manager {
             }
             (Mode::Regular, _) if young => None,
             (Mode::Regular, Verdict::NoNetwork) => {
-                self.trouble(context);
+                self.healthy = false;
                 self.network_trouble(context)
             }
             (Mode::Regular, Verdict::NoService(services)) => {
-                self.trouble(context);
+                self.healthy = false;
                 self.service_trouble(context, &services);
                 None
             }
@@ -341,7 +353,7 @@ impl Manager {
             }
             (Mode::Waiting { .. }, Verdict::Healthy) => {
                 if context.ledger.away(&self.target).is_none() {
-                    self.regular(context);
+                    self.regular();
                     self.healthy = true;
                 }
                 None
@@ -367,7 +379,7 @@ impl Manager {
                     target: self.target.clone(),
                 });
                 self.send_r(context);
-                self.regular(context);
+                self.regular();
                 self.healthy = true;
                 None
             }
@@ -386,12 +398,7 @@ impl Manager {
 
     /// Not seen yet since the start: it may be booting.
     fn is_young(&self, context: &Context) -> bool {
-        !self.seen && context.now.since(self.since) < context.timings().t_up
-    }
-
-    fn trouble(&mut self, context: &mut Context) {
-        self.healthy = false;
-        context.fault(&self.target);
+        self.grace && !self.seen && context.now.since(context.started) < context.timings().t_up
     }
 
     fn service_trouble(&mut self, context: &mut Context, services: &[Service]) {
@@ -418,13 +425,12 @@ impl Manager {
     }
 
     /// Back to Regular mode.
-    pub(super) fn regular(&mut self, context: &Context) {
+    pub(super) fn regular(&mut self) {
         self.mode = Mode::Regular;
         self.exam = None;
         self.healthy = false;
         self.acting = false;
         self.seen = true;
-        self.since = context.now;
     }
 
     /// The case moved between its two modes, or is over.
@@ -435,7 +441,7 @@ impl Manager {
             self.exam = None;
             self.next = context.now;
             if regular {
-                self.regular(context);
+                self.regular();
                 self.examine(context);
             }
         }

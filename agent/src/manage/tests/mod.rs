@@ -1,4 +1,5 @@
 //! Whole clusters in virtual time.
 
+mod random;
 mod scenarios;
 mod world;

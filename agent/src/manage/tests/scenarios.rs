@@ -4,7 +4,7 @@
 
 use super::world::{World, name};
 use crate::cluster::Settings;
-use crate::manage::Event;
+use crate::manage::{Event, Now};
 
 fn ring() -> World {
     let mut world = World::new(6, Settings::default());
@@ -96,5 +96,127 @@ fn a_target_that_cannot_be_woken_stays_on_its_vm() {
     // A human repairs it.
     world.power_on(&name("ftp"));
     world.run_until(500.0);
+    world.assert_all_home();
+}
+
+/// When the function of each server was recovered first, in seconds after 25 s.
+fn recovered(world: &World) -> String {
+    let mut text = String::new();
+    for (at, who, event) in &world.log {
+        if let Event::FunctionRecovered { target, host, .. } = event {
+            let after = at.since(Now::from_millis(25_000)).as_secs_f64();
+            text.push_str(&format!("{target} after {after:.2} s by {who} on {host}\n"));
+        }
+    }
+    text
+}
+
+#[test]
+fn fig15_three_neighbours_are_lost_at_once() {
+    let mut world = ring();
+    for server in ["mail", "web1", "ftp"] {
+        world.power_off(&name(server));
+    }
+    world.run_until(60.0);
+    insta::assert_snapshot!(recovered(&world));
+    assert_eq!(world.vms.len(), 3);
+    world.run_until(500.0);
+    world.assert_all_home();
+}
+
+#[test]
+fn fig9d_the_host_of_a_backup_vm_is_lost() {
+    let mut world = ring();
+    world.power_off(&name("ftp"));
+    world.run_until(50.0);
+    world.power_off(&name("mail"));
+    world.run_until(90.0);
+    insta::assert_snapshot!(recovered(&world));
+    world.run_until(500.0);
+    world.assert_all_home();
+}
+
+#[test]
+fn p2_takes_the_part_of_a_lost_p1() {
+    let mut world = ring();
+    world.power_off(&name("ftp"));
+    world.run_until(33.0);
+    // P1 has claimed and goes down before the VM runs.
+    world.power_off(&name("web1"));
+    world.run_until(80.0);
+    insta::assert_snapshot!(recovered(&world));
+    world.run_until(500.0);
+    world.assert_all_home();
+}
+
+#[test]
+fn five_of_six_are_lost() {
+    let mut world = ring();
+    for server in ["mail", "web1", "web2", "proxy", "login"] {
+        world.power_off(&name(server));
+    }
+    world.run_until(120.0);
+    insta::assert_snapshot!(recovered(&world));
+    world.run_until(700.0);
+    world.assert_all_home();
+}
+
+#[test]
+fn two_servers_guard_each_other() {
+    let mut world = World::new(2, Settings::default());
+    world.run_until(25.0);
+    world.assert_all_home();
+    world.power_off(&name("web1"));
+    world.run_until(60.0);
+    insta::assert_snapshot!(recovered(&world));
+    world.run_until(300.0);
+    world.assert_all_home();
+}
+
+#[test]
+fn a_star_recovers_what_its_head_manages() {
+    let settings = Settings {
+        topology: crate::cluster::Topology::Star,
+        ..Settings::default()
+    };
+    let mut world = World::new(6, settings);
+    world.run_until(25.0);
+    world.assert_all_home();
+    world.power_off(&name("ftp"));
+    world.power_off(&name("login"));
+    world.run_until(60.0);
+    insta::assert_snapshot!(recovered(&world));
+    world.run_until(300.0);
+    world.assert_all_home();
+}
+
+#[test]
+fn the_share_away_takes_no_healthy_function() {
+    for n in [2, 3, 6] {
+        let mut world = World::new(n, Settings::default());
+        world.run_until(25.0);
+        world.share_up = false;
+        world.run_until(300.0);
+        assert_eq!(
+            world.events(|e| matches!(e, Event::VipLetGo { .. })),
+            [],
+            "{n}"
+        );
+        world.share_up = true;
+        world.run_until(400.0);
+        world.assert_all_home();
+    }
+}
+
+#[test]
+fn a_late_node_throws_its_examinations_away() {
+    let mut world = ring();
+    world.run_until(30.005);
+    world.feed_late("web1", 3000);
+    world.run_until(60.0);
+    assert_eq!(
+        world.events(|e| matches!(e, Event::NetworkTrouble { .. })),
+        []
+    );
     world.assert_all_home();
 }

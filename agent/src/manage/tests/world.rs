@@ -77,7 +77,7 @@ pub(super) struct World {
     settings: Settings,
     base: Group,
     data: BTreeMap<ServerName, ManagementData>,
-    recent: VecDeque<String>,
+    recent: VecDeque<(Now, ServerName, Input)>,
 }
 
 impl World {
@@ -134,7 +134,6 @@ impl World {
         world
     }
 
-    #[allow(dead_code, reason = "for random faults")]
     pub(super) fn seed(&mut self, seed: u64) {
         self.random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     }
@@ -295,12 +294,14 @@ impl World {
         let Some(management) = machine.management.as_mut().filter(|_| machine.powered) else {
             return;
         };
-        let text = format!("{:.3} {server} {input:?}", now.0.as_secs_f64());
+        let seen = (now, server.clone(), input.clone());
         let outputs = management.handle(now, input);
         let due = management.next_deadline().max(now + ms(1));
         machine.due = due;
-        self.recent.push_back(text);
-        self.recent.truncate(400);
+        self.recent.push_back(seen);
+        if self.recent.len() > 400 {
+            self.recent.pop_front();
+        }
         self.serial += 1;
         self.queue
             .insert((due, self.serial), Happening::Tick(server.clone()));
@@ -461,8 +462,12 @@ impl World {
         self.power_on(server);
     }
 
+    /// The node of a server was late by this much.
+    pub(super) fn feed_late(&mut self, server: &str, millis: u64) {
+        self.feed(&name(server), Input::Late(ms(millis)));
+    }
+
     /// Cuts the link between two, both ways; the share is a server here.
-    #[allow(dead_code, reason = "for random faults")]
     pub(super) fn cut_link(&mut self, a: &str, b: &str) {
         self.cut.insert((name(a), name(b)));
         self.cut.insert((name(b), name(a)));
@@ -475,12 +480,10 @@ impl World {
         let mut functions: Vec<&ServerName> = self.holders.keys().map(|(f, _)| f).collect();
         functions.dedup();
         if functions.len() != self.holders.len() {
-            let recent: Vec<&str> = self.recent.iter().map(String::as_str).collect();
-            panic!(
-                "two owners at {now:?}: {:?}\n{}",
-                self.holders,
-                recent.join("\n")
-            );
+            for (at, server, input) in &self.recent {
+                println!("{:.3} {server} {input:?}", at.0.as_secs_f64());
+            }
+            panic!("two owners at {now:?}: {:?}", self.holders);
         }
         for records in self.share.values() {
             assert!(
