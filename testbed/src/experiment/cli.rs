@@ -60,7 +60,7 @@ pub fn run(
     let now = jiff::Timestamp::now()
         .strftime("%Y%m%dT%H%M%SZ")
         .to_string();
-    let mut dirs = experiments
+    let places = experiments
         .iter()
         .enumerate()
         .map(|(index, experiment)| {
@@ -76,11 +76,16 @@ pub fn run(
                 experiments.len(),
                 &now,
             );
-            Ok(RunDir::create(&place)?)
+            RunDir::check(&place)?;
+            Ok(place)
         })
-        .collect::<anyhow::Result<Vec<_>>>()?;
+        .collect::<anyhow::Result<Vec<PathBuf>>>()?;
 
     let mut site = open()?;
+    let mut dirs = places
+        .iter()
+        .map(|place| RunDir::create(place))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut progress = progress::for_stderr();
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let style = if colour { Style::Colour } else { Style::Plain };
@@ -162,14 +167,13 @@ mod tests {
             ..args(&["nt2", "nt2"])
         });
         assert!(twice.contains("given twice"), "{twice}");
-        let new = Some(dir.path().join("new"));
-        assert_eq!(
-            error(&RunArgs {
-                out: new,
-                ..args(&["nt2"])
-            }),
-            "opened"
-        );
+        let new = dir.path().join("new");
+        let opened = error(&RunArgs {
+            out: Some(new.clone()),
+            ..args(&["nt2"])
+        });
+        assert_eq!(opened, "opened");
+        assert!(!new.exists());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The directory of one experiment: everything that is known about it, each file explained.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Name of the file that explains the others.
@@ -36,19 +37,35 @@ pub struct RunDir {
 }
 
 impl RunDir {
+    /// Checks that a run directory can be made at `root`, and makes nothing yet.
+    ///
+    /// # Errors
+    /// [`RunDirError::NotEmpty`] when it holds anything.
+    pub fn check(root: &Path) -> Result<(), RunDirError> {
+        let io = |source| RunDirError::Io {
+            path: root.to_owned(),
+            source,
+        };
+        match fs::read_dir(root) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(io(error)),
+            Ok(mut entries) => match entries.next() {
+                None => Ok(()),
+                Some(_) => Err(RunDirError::NotEmpty(root.to_owned())),
+            },
+        }
+    }
+
     /// Makes the directory, with its parents.
     ///
     /// # Errors
     /// [`RunDirError::NotEmpty`] when it holds anything.
     pub fn create(root: &Path) -> Result<Self, RunDirError> {
-        let io = |source| RunDirError::Io {
+        Self::check(root)?;
+        fs::create_dir_all(root).map_err(|source| RunDirError::Io {
             path: root.to_owned(),
             source,
-        };
-        fs::create_dir_all(root).map_err(io)?;
-        if fs::read_dir(root).map_err(io)?.next().is_some() {
-            return Err(RunDirError::NotEmpty(root.to_owned()));
-        }
+        })?;
         Ok(Self {
             root: root.to_owned(),
             files: Vec::new(),
