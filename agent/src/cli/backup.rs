@@ -1,8 +1,9 @@
 //! `ringward backup`: golden states of backup VMs, made and tried by the cluster itself.
 //!
-//! Before a state is saved, its services are only listened to: a whole examination would make the
-//! VM mount the users' data, which must not be in the state. After that, `verify` examines them in
-//! full, at the VM's own address; the virtual address stays where it is.
+//! A state is saved when its services answer and have been examined once: what they read from disk
+//! for that is in the VM's memory then, so the first client after a resumption does not wait for
+//! it. Saving unmounts the users' data again. `verify` resumes the state and examines it at the
+//! VM's own address; the virtual address stays where it is.
 
 mod answer;
 mod plan;
@@ -24,6 +25,8 @@ use plan::Backup;
 
 /// Between two tries of a service that does not answer yet.
 const AGAIN: Duration = Duration::from_millis(50);
+/// Time for the first whole examination of a service, which may mount the users' data.
+const REHEARSAL: Duration = Duration::from_secs(60);
 /// Time for an address to show that it is in use.
 const IN_USE: Duration = Duration::from_millis(500);
 /// Time for the hypervisor's daemon to come up.
@@ -114,6 +117,7 @@ async fn prepare(hypervisor: &Hypervisor, backup: &Backup, within: Duration) -> 
     println!("{vm}: booted after {}", seconds(begun));
     answer::wait(&backup.services, backup.plan.ipv, within).await?;
     println!("{vm}: {} answers after {}", backup.daemons, seconds(begun));
+    rehearse(backup).await;
     let meta = hypervisor.save(backup.plan.clone()).await?;
     // Nothing but a new generation may replace it.
     Golden::current(&hypervisor.settings().backup, vm.as_str())
@@ -126,6 +130,18 @@ async fn prepare(hypervisor: &Hypervisor, backup: &Backup, within: Duration) -> 
         meta.generation
     );
     Ok(())
+}
+
+/// Examines the services once. A state that cannot be rehearsed (a proxy without a web server to
+/// fetch from) is only slower.
+async fn rehearse(backup: &Backup) {
+    let vm = &backup.plan.vm;
+    for &service in &backup.services {
+        let ipv = backup.plan.ipv;
+        if let Err(error) = probe::service(service, ipv, &backup.accounts, REHEARSAL).await {
+            println!("{vm}: {service} will answer late when resumed, not rehearsed: {error}");
+        }
+    }
 }
 
 async fn verify(hypervisor: &Hypervisor, backup: &Backup, within: Duration) -> Result<()> {

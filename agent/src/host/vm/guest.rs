@@ -82,13 +82,14 @@ pub(super) struct VipOf<'a> {
 }
 
 impl VipOf<'_> {
-    /// Sets address, then clock and random numbers, which all resumed copies of a state share.
+    /// Sets the address, and without waiting for it the clock and random numbers, which all resumed
+    /// copies of a state share.
     pub(super) fn wake_script(&self, now: SystemTime, seed: &str) -> String {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let (seconds, millis) = (now.as_secs(), now.subsec_millis());
         format!(
-            "{set} && date -u -s @{seconds}.{millis:03} >/dev/null && \
-             printf %s {seed} >/dev/urandom",
+            "{set} && {{ {{ date -u -s @{seconds}.{millis:03}; printf %s {seed} >/dev/urandom; }} \
+             >/dev/null 2>&1 & }}",
             set = self.set("replace"),
         )
     }
@@ -370,7 +371,7 @@ mod tests {
     #[test]
     fn scripts() {
         let now = UNIX_EPOCH + Duration::from_millis(1_700_000_000_042);
-        insta::assert_snapshot!(vip().wake_script(now, "f00d"), @"ip address replace 172.21.14.203/32 dev eth0 valid_lft 14 preferred_lft 14 && date -u -s @1700000000.042 >/dev/null && printf %s f00d >/dev/urandom");
+        insta::assert_snapshot!("wake", vip().wake_script(now, "f00d"));
         insta::assert_snapshot!(vip().renew_script(), @r#"[ -n "$(ip -4 -o address show dev eth0 to 172.21.14.203)" ] || exit 77; ip address change 172.21.14.203/32 dev eth0 valid_lft 14 preferred_lft 14"#);
         let ipv = Ipv4Addr::new(172, 21, 14, 103);
         insta::assert_snapshot!(

@@ -16,7 +16,7 @@ use virt::sys;
 use super::guest::{self, Agent, VipOf};
 use super::image::Image;
 use super::lane::Desk;
-use super::store::{Draft, Golden, Meta, Sum, unusable};
+use super::store::{Draft, Golden, Meta, Sum, Version, unusable};
 use super::{Plan, VmError, VmState, qcow2, xml};
 
 /// Logs how long the steps of an operation take, for the search of lost time.
@@ -190,7 +190,7 @@ pub(super) fn save(desk: &Desk<'_>, plan: &Plan) -> Result<Meta, VmError> {
         vcpus: image.size.vcpus,
         memory: Sum::of(&memory)?,
         disk: Sum::of_copy(&overlay, &draft.dir.join("disk.qcow2"))?,
-        image: Sum::of(&image.disk)?,
+        image: Version::of(&image.disk)?,
     };
     steps.done("checksums taken");
     let golden = draft.publish(&meta)?;
@@ -210,6 +210,14 @@ pub(super) fn load(desk: &Desk<'_>, vm: &str, paused: bool) -> Result<Meta, VmEr
             "saved by QEMU {}, this server has QEMU {qemu}; `ringward backup prepare {vm}` makes \
              a new state",
             golden.meta.qemu
+        )));
+    }
+    let image = Image::open(&desk.settings.images, vm)?.disk;
+    if Version::of(&image)? != golden.meta.image {
+        return Err(unusable(&golden.dir)(format!(
+            "its image {} was replaced after it was saved; `ringward backup prepare {vm}` makes \
+             a new state",
+            image.display()
         )));
     }
     make_overlay(desk, vm, &golden.disk())?;

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 pub use error::VmError;
 pub use settings::VmSettings;
-pub use store::{Golden, Meta, Sum};
+pub use store::{Golden, Meta, Sum, Version};
 
 use crate::cluster::{Mac, ServerName};
 use guest::VipOf;
