@@ -3,7 +3,7 @@
   kind = "machine";
   cmdline = import ./lib/cmdline.nix;
   parent = "server";
-  packages = [ "dovecot-imapd" "postfix" ];
+  packages = [ "dovecot-imapd" "dovecot-lmtpd" "postfix" ];
   files = [ ./mail ];
   custom = [ ./lib/units.sh ./mail.sh ];
   agent = true;
