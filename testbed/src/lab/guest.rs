@@ -1,5 +1,6 @@
 //! Commands inside a machine, through its qemu-guest-agent: no login, no network, no back door.
 
+use super::cancel::Cancel;
 use super::error::{LabError, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +13,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a machine that is up may take for a small command; emulated and busy, it takes seconds.
 pub const SMALL: Duration = Duration::from_secs(20);
+
+/// How often a wait looks whether it should go on.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What a command inside a machine printed and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,21 +51,24 @@ pub struct Guest {
     machine: String,
     path: PathBuf,
     connection: Mutex<Option<Connection>>,
+    cancel: Cancel,
 }
 
 #[derive(Debug)]
 struct Connection {
     stream: UnixStream,
     pending: Vec<u8>,
+    cancel: Cancel,
 }
 
 impl Guest {
-    /// The agent behind the socket `path`.
-    pub fn new(machine: &str, path: &Path) -> Guest {
+    /// The agent behind the socket `path`. What waits for it gives up when `cancel` is set.
+    pub fn new(machine: &str, path: &Path, cancel: Cancel) -> Guest {
         Guest {
             machine: machine.to_owned(),
             path: path.to_owned(),
             connection: Mutex::default(),
+            cancel,
         }
     }
 
@@ -87,7 +94,7 @@ impl Guest {
                 let doing = format!("finish `{}`", argv.join(" "));
                 return Err(LabError::timeout(&self.machine, &doing, within, ""));
             }
-            std::thread::sleep(pause);
+            self.cancel.sleep(pause)?;
             pause = (pause * 2).min(Duration::from_millis(250));
         }
     }
@@ -155,6 +162,7 @@ impl Guest {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let broken = |e: std::io::Error| match e.kind() {
+            ErrorKind::Interrupted => LabError::Interrupted,
             ErrorKind::WouldBlock | ErrorKind::TimedOut => {
                 LabError::timeout(&self.machine, &format!("answer {name}"), within, "")
             }
@@ -162,7 +170,7 @@ impl Guest {
         };
         let mut connection = match slot.take() {
             Some(connection) => connection,
-            None => Connection::open(&self.path, deadline).map_err(broken)?,
+            None => Connection::open(&self.path, &self.cancel, deadline).map_err(broken)?,
         };
         let order = json!({ "execute": name, "arguments": arguments });
         let answer = connection.ask(&order, deadline).map_err(broken)?;
@@ -184,10 +192,11 @@ impl Guest {
 
 impl Connection {
     /// Connects and gets in step: what earlier connections asked may still be answered.
-    fn open(path: &Path, deadline: Instant) -> std::io::Result<Connection> {
+    fn open(path: &Path, cancel: &Cancel, deadline: Instant) -> std::io::Result<Connection> {
         let mut connection = Connection {
             stream: UnixStream::connect(path)?,
             pending: Vec::new(),
+            cancel: cancel.clone(),
         };
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -221,10 +230,15 @@ impl Connection {
             if left.is_zero() {
                 return Err(ErrorKind::TimedOut.into());
             }
-            self.stream.set_read_timeout(Some(left))?;
-            match self.stream.read(&mut buffer)? {
-                0 => return Err(ErrorKind::UnexpectedEof.into()),
-                n => self.pending.extend_from_slice(&buffer[..n]),
+            if self.cancel.is_set() {
+                return Err(ErrorKind::Interrupted.into());
+            }
+            self.stream.set_read_timeout(Some(left.min(LOOK_EVERY)))?;
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(n) => self.pending.extend_from_slice(&buffer[..n]),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
             }
         }
     }
@@ -266,7 +280,7 @@ mod tests {
         let path = dir.path().join("ftp.ga");
         let listener = UnixListener::bind(&path).unwrap();
         let thread = std::thread::spawn(move || agent(listener));
-        let guest = Guest::new("ftp", &path);
+        let guest = Guest::new("ftp", &path, Cancel::default());
         let out = guest.exec(&["ls", "/"], SMALL).unwrap();
         assert_eq!(
             (out.code, out.text().as_str(), out.said().as_str()),

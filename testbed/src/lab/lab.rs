@@ -85,6 +85,7 @@ struct Parts {
     events: Arc<Events>,
     nursery: Arc<Nursery>,
     sockets: PathBuf,
+    cancel: Cancel,
 }
 
 impl Lab {
@@ -121,6 +122,7 @@ impl Lab {
             events,
             nursery,
             sockets,
+            cancel: cancel.clone(),
         };
         let machines = Vec::new();
         let mut lab = Lab {
@@ -334,7 +336,10 @@ impl Parts {
             };
             let (tools, log) = (o.bundle.tools.clone(), logs.join("qemu.log"));
             let (nursery, events) = (self.nursery.clone(), self.events.clone());
-            Ok(Arc::new(Machine::new(launch, log, tools, nursery, events)))
+            let cancel = self.cancel.clone();
+            Ok(Arc::new(Machine::new(
+                launch, log, tools, nursery, events, cancel,
+            )))
         };
         self.specs().map(machine).collect()
     }

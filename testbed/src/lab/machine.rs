@@ -11,6 +11,7 @@
 //! as it left them.
 
 use super::bundle::Toolbox;
+use super::cancel::Cancel;
 use super::children::Nursery;
 use super::error::{LabError, Result};
 use super::events::Events;
@@ -84,8 +85,9 @@ impl Machine {
         tools: Toolbox,
         nursery: Arc<Nursery>,
         events: Arc<Events>,
+        cancel: Cancel,
     ) -> Machine {
-        let guest = Guest::new(launch.spec.name, &launch.sockets.guest);
+        let guest = Guest::new(launch.spec.name, &launch.sockets.guest, cancel);
         let process = Mutex::new(None);
         Machine {
             spec: launch.spec,
@@ -278,7 +280,7 @@ impl Machine {
     }
 
     /// Waits until the guest agent answers; gives up when QEMU has ended.
-    pub fn wait_guest(&self, cancel: &super::cancel::Cancel, within: Duration) -> Result<()> {
+    pub fn wait_guest(&self, cancel: &Cancel, within: Duration) -> Result<()> {
         let deadline = Instant::now() + within;
         loop {
             cancel.check()?;

@@ -148,8 +148,8 @@ impl Site for LabSite {
         let Some(lab) = self.lab.take() else {
             return Ok(());
         };
-        if keep {
-            return Ok(serve::keep(lab, self.cancel.clone())?);
+        if keep && !self.cancel.is_set() {
+            return Ok(serve::keep(lab, &self.cancel)?);
         }
         lab.down()?;
         // The experiments have taken what they need; after a failure the logs stay.

@@ -47,14 +47,9 @@ pub fn serve(options: &Options, cancel: &Cancel) -> Result<()> {
 }
 
 /// Keeps a lab that is up for a look by hand, until `lab down` or a signal.
-pub fn keep(lab: Lab, cancel: Cancel) -> Result<()> {
+pub fn keep(lab: Lab, cancel: &Cancel) -> Result<()> {
     eprintln!("The machines are kept: testbed lab status, shell, power; Ctrl-C or lab down ends.");
-    let cancel = if cancel.is_set() {
-        Cancel::default()
-    } else {
-        cancel
-    };
-    Shared::listen(lab.run_dir(), &cancel)?.stay(Ok(lab))
+    Shared::listen(lab.run_dir(), cancel)?.stay(Ok(lab))
 }
 
 impl Shared {
