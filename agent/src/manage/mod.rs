@@ -59,6 +59,9 @@ const READ_EVERY: u32 = 6;
 /// Readings of the share that may fail before a starting node works without.
 const PATIENCE: u32 = 3;
 
+/// The least time between two ticks.
+const LEAST: Duration = Duration::from_millis(10);
+
 /// All that one server decides.
 #[derive(Debug)]
 pub struct Management {
@@ -135,6 +138,8 @@ impl Management {
             .chain(errands)
             .chain(ready)
             .fold(self.next_read, Now::min)
+            // All that was due is done; what still looks due waits for an input.
+            .max(context.now + LEAST)
     }
 
     /// The management files as this server sees them.
@@ -240,9 +245,6 @@ impl Management {
 
     /// A round begins: every target is examined.
     fn round(&mut self) {
-        for manager in self.managers.values_mut() {
-            manager.round(&mut self.context);
-        }
         let mine: Vec<ServerName> = self
             .managers
             .values()
@@ -250,6 +252,9 @@ impl Management {
             .map(|manager| manager.target.clone())
             .collect();
         self.standbys.round(&mut self.context, &mine);
+        for manager in self.managers.values_mut() {
+            manager.round(&mut self.context);
+        }
     }
 
     /// Matches the management programs with the operation file, and the cases with the claims.
@@ -317,7 +322,7 @@ impl Management {
         for function in lost {
             self.cases.remove(&function);
             if let Some(manager) = self.managers.get_mut(&function) {
-                manager.regular();
+                manager.regular(&mut self.context);
                 manager.realign(&mut self.context);
                 self.context.changed = true;
             }

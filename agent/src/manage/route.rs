@@ -249,6 +249,9 @@ impl Management {
         boot: u64,
     ) {
         let context = &mut self.context;
+        if let Some(manager) = self.managers.get_mut(function).filter(|_| from == function) {
+            manager.asked(context);
+        }
         if let Some(case) = self.cases.get_mut(function) {
             case.ask(context, from, epoch, stamp, boot);
         } else if let Some(record) = context.ledger.away(function).cloned() {
@@ -352,7 +355,7 @@ impl Management {
             if !case.claimed(&mut self.context, claim, result) {
                 self.cases.remove(&function);
                 if let Some(manager) = self.managers.get_mut(&function) {
-                    manager.regular();
+                    manager.regular(&mut self.context);
                 }
                 self.context.changed = true;
             }

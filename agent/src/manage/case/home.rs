@@ -75,6 +75,7 @@ impl Case {
         }
         let serving = matches!(self.stage, Stage::Serving { .. } | Stage::AwaitVip { .. });
         if serving && self.host() == Some(from) && epoch == self.claim.epoch {
+            self.served = context.now;
             if context.has_standing() {
                 let ttl = context.timings().vm_ttl;
                 self.granted = self.granted.max(context.now + ttl);

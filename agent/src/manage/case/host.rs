@@ -179,6 +179,7 @@ impl Case {
                 }
                 context.set_state(&self.claim, Phase::Serving, Some(host.clone()));
                 self.stage = Stage::Serving { host };
+                self.served = context.now;
                 self.excluded.clear();
                 self.progress = Progress::Target;
                 self.next = context.now;

@@ -13,7 +13,7 @@
 //!   stays silent may still do it: so the function is claimed anew before the next host is asked.
 //! * await VIP: every older holder must be out first. In the paper's profile this is over by then.
 //! * serving: clients are served. The background job works on the target. The VM's host asks for
-//!   grants; when the host is lost, the function is claimed anew and placed elsewhere
+//!   grants; when it is lost or stops asking, the function is claimed anew and placed elsewhere
 //!   (Fig. 9(d)).
 //! * releasing: the job says up and the target's agent asks for its function. The VM drops the
 //!   VIP and is destroyed.
@@ -79,6 +79,8 @@ pub(super) struct Case {
     /// When the last grant to the VM's host ends.
     granted: Now,
     asked: Option<Asked>,
+    /// When the VM's host last asked for its grant: a sign that the VM lives.
+    served: Now,
     next: Now,
     progress: Progress,
     told_no_room: bool,
@@ -136,6 +138,7 @@ impl Case {
             not_before,
             granted: Now::default(),
             asked: None,
+            served: context.now,
             next: context.now,
             progress: Progress::Backup,
             told_no_room: false,
@@ -380,7 +383,8 @@ impl Case {
     }
 
     fn tick_serving(&mut self, context: &mut Context, host: ServerName) {
-        if Self::is_lost(context, &host) {
+        let silent = context.now.since(self.served) > context.timings().vm_ttl;
+        if silent || Self::is_lost(context, &host) {
             context.log(Event::HostLost {
                 target: self.target(),
                 host,

@@ -103,6 +103,7 @@ impl Manager {
                         context.log(Event::PeerSees { target, peer });
                     }
                     self.mode = Mode::Regular;
+                    context.changed = true;
                 }
             }
             Step::Tried { .. } => retry(context, &mut doubt.claim),
@@ -129,7 +130,7 @@ impl Manager {
             target: self.target.clone(),
         });
         self.send_r(context);
-        self.regular();
+        self.regular(context);
         self.examine(context);
         claimed.then_some(Wish::Withdraw)
     }
@@ -201,7 +202,7 @@ impl Manager {
                 if record.is_away() {
                     self.wait_for(context, record.claim.owner.clone());
                 } else {
-                    self.regular();
+                    self.regular(context);
                     self.examine(context);
                 }
                 None

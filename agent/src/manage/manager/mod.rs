@@ -27,6 +27,7 @@
 //! * Regular: on each S the target is examined: ping within T_nd, then every service within T_sw.
 //!   While it is healthy it is granted its VIP. A target that was never seen since the node
 //!   started may still be booting and gets `t_up`.
+//!   Its agent must have asked for its grant within T_im: without the agent the VIP goes away.
 //! * Regular -> Network examination: the ping did not come back. A second one goes out at once;
 //!   the other manager and a third server are asked whether they see the target. As soon as one
 //!   does not (or nobody answers within `t_cf`), the function is claimed: that takes the target
@@ -128,6 +129,9 @@ pub(super) enum Wish {
     End,
 }
 
+/// What is in trouble when the services answer but the agent does not.
+const AGENT: &str = "agent";
+
 /// A management program.
 #[derive(Debug)]
 pub(super) struct Manager {
@@ -140,6 +144,8 @@ pub(super) struct Manager {
     exam: Option<Exam>,
     healthy: bool,
     seen: bool,
+    /// When the target's agent last asked for its grant, or this program began.
+    asked: Now,
     /// Began with the node: the whole cluster may be starting.
     grace: bool,
     /// P2 that takes P1's part.
@@ -158,6 +164,7 @@ impl Manager {
             exam: None,
             healthy: false,
             seen: false,
+            asked: context.now,
             grace: context.now == context.started,
             acting: false,
             next: context.now,
@@ -327,7 +334,15 @@ impl Manager {
     fn verdict(&mut self, context: &mut Context, verdict: Verdict) -> Option<Wish> {
         self.exam = None;
         let young = self.is_young(context);
+        let silent = self.is_agent_silent(context);
         match (&mut self.mode, verdict) {
+            (Mode::Regular, Verdict::Healthy) if silent => {
+                self.healthy = false;
+                if !young {
+                    self.service_trouble(context, AGENT.to_owned());
+                }
+                None
+            }
             (Mode::Regular, Verdict::Healthy) => {
                 self.healthy = true;
                 self.seen = true;
@@ -341,7 +356,8 @@ impl Manager {
             }
             (Mode::Regular, Verdict::NoService(services)) => {
                 self.healthy = false;
-                self.service_trouble(context, &services);
+                let names: Vec<String> = services.iter().map(Service::to_string).collect();
+                self.service_trouble(context, names.join(" "));
                 None
             }
             (Mode::Waiting { .. }, Verdict::NoNetwork) if self.healthy => {
@@ -353,7 +369,7 @@ impl Manager {
             }
             (Mode::Waiting { .. }, Verdict::Healthy) => {
                 if context.ledger.away(&self.target).is_none() {
-                    self.regular();
+                    self.regular(context);
                     self.healthy = true;
                 }
                 None
@@ -374,12 +390,20 @@ impl Manager {
                 context.send(&self.target, Message::RestartService);
                 None
             }
+            (Mode::ServiceRecovery(repair @ Repair::Examining), Verdict::Healthy) if silent => {
+                let target = self.target.clone();
+                context.log(Event::ServiceTroubleConfirmed {
+                    target: target.clone(),
+                });
+                *repair = Repair::Claiming(claim(context, &target));
+                None
+            }
             (Mode::ServiceRecovery(Repair::Examining), Verdict::Healthy) => {
                 context.log(Event::ServiceRecovered {
                     target: self.target.clone(),
                 });
                 self.send_r(context);
-                self.regular();
+                self.regular(context);
                 self.healthy = true;
                 None
             }
@@ -396,18 +420,23 @@ impl Manager {
         }
     }
 
+    /// The target's agent asks for its grant.
+    pub(super) fn asked(&mut self, context: &Context) {
+        self.asked = context.now;
+    }
+
+    fn is_agent_silent(&self, context: &Context) -> bool {
+        context.now.since(self.asked) > context.timings().t_im
+    }
+
     /// Not seen yet since the start: it may be booting.
     fn is_young(&self, context: &Context) -> bool {
         self.grace && !self.seen && context.now.since(context.started) < context.timings().t_up
     }
 
-    fn service_trouble(&mut self, context: &mut Context, services: &[Service]) {
-        let names: Vec<String> = services.iter().map(Service::to_string).collect();
+    fn service_trouble(&mut self, context: &mut Context, services: String) {
         let target = self.target.clone();
-        context.log(Event::ServiceTrouble {
-            target,
-            services: names.join(" "),
-        });
+        context.log(Event::ServiceTrouble { target, services });
         if let Some(p1) = self.must_wait(context) {
             self.wait_for(context, p1);
             return;
@@ -425,12 +454,15 @@ impl Manager {
     }
 
     /// Back to Regular mode.
-    pub(super) fn regular(&mut self) {
+    pub(super) fn regular(&mut self, context: &mut Context) {
         self.mode = Mode::Regular;
         self.exam = None;
         self.healthy = false;
         self.acting = false;
         self.seen = true;
+        self.asked = context.now;
+        // It may be somebody else's target by now.
+        context.changed = true;
     }
 
     /// The case moved between its two modes, or is over.
@@ -441,7 +473,7 @@ impl Manager {
             self.exam = None;
             self.next = context.now;
             if regular {
-                self.regular();
+                self.regular(context);
                 self.examine(context);
             }
         }

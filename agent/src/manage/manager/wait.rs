@@ -111,7 +111,7 @@ impl Manager {
     /// R or U came, or a claim says that the function is at home.
     pub(in crate::manage) fn relieved(&mut self, context: &mut Context) {
         if let Mode::Waiting { .. } = self.mode {
-            self.regular();
+            self.regular(context);
             self.examine(context);
         }
     }

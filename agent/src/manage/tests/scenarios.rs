@@ -220,3 +220,59 @@ fn a_late_node_throws_its_examinations_away() {
     );
     world.assert_all_home();
 }
+
+#[test]
+fn an_agent_that_restarts_keeps_its_function() {
+    let mut world = ring();
+    world.crash_agent("ftp", true);
+    world.run_until(60.0);
+    assert_eq!(world.events(|e| matches!(e, Event::Claimed { .. })), []);
+    world.assert_all_home();
+}
+
+#[test]
+fn the_function_of_a_dead_agent_is_recovered() {
+    let mut world = ring();
+    world.crash_agent("ftp", false);
+    world.run_until(80.0);
+    insta::assert_snapshot!(world.log_of("web1", 25.0, true));
+    world.restart(&name("ftp"));
+    world.run_until(300.0);
+    world.assert_all_home();
+}
+
+#[test]
+fn a_host_that_forgot_its_vm_is_replaced() {
+    let mut world = ring();
+    world.power_off(&name("ftp"));
+    world.run_until(50.0);
+    world.crash_agent("mail", true);
+    world.run_until(90.0);
+    insta::assert_snapshot!(recovered(&world));
+    world.run_until(400.0);
+    world.assert_all_home();
+}
+
+#[test]
+fn a_golden_state_is_kept_where_it_will_be_used() {
+    let mut world = World::new(6, Settings::default());
+    world.run_until(5.0);
+    world.tell_loads();
+    world.run_until(25.0);
+    let placed: Vec<String> = world
+        .log
+        .iter()
+        .filter(|(_, _, event)| matches!(event, Event::StandbyPlaced { .. }))
+        .map(|(_, _, event)| event.to_string())
+        .collect();
+    insta::assert_snapshot!(placed.join("\n"));
+    world.power_off(&name("ftp"));
+    world.run_until(60.0);
+    let used = world.events(|e| match e {
+        Event::VmStart { target, host, .. } => {
+            placed.contains(&format!("{target}: standby on {host}"))
+        }
+        _ => false,
+    });
+    assert_eq!(used.len(), 1);
+}

@@ -462,6 +462,38 @@ impl World {
         self.power_on(server);
     }
 
+    /// The agent alone dies; what it held runs out. With `restart` it comes back after a second.
+    pub(super) fn crash_agent(&mut self, server: &str, restart: bool) {
+        let server = name(server);
+        self.machine(&server).management = None;
+        self.machine(&server).boot += 1;
+        self.vms.retain(|(_, host)| *host != server);
+        self.holders
+            .retain(|(function, holder), _| function == holder || *holder != server);
+        if restart {
+            self.at(1000, Happening::Agent(server));
+        }
+    }
+
+    /// Every server tells the same load.
+    pub(super) fn tell_loads(&mut self) {
+        let sample = |name: &ServerName| crate::manage::placement::Sample {
+            name: name.clone(),
+            cores: 2.0,
+            memory_kb: 1e6,
+            rated_kb: 256e3,
+            vm: 0,
+            am: [8e5; 2],
+            ac: [90.0; 2],
+            an: [10.0; 2],
+        };
+        let samples: Vec<_> = self.machines.keys().map(sample).collect();
+        let servers: Vec<ServerName> = self.machines.keys().cloned().collect();
+        for server in servers {
+            self.feed(&server, Input::Loads(samples.clone()));
+        }
+    }
+
     /// The node of a server was late by this much.
     pub(super) fn feed_late(&mut self, server: &str, millis: u64) {
         self.feed(&name(server), Input::Late(ms(millis)));
