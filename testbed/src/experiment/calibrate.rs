@@ -12,7 +12,7 @@ use crate::report::figures::median;
 use anyhow::{Context, bail};
 use std::time::Duration;
 
-const SMALL: Duration = Duration::from_secs(20);
+const SMALL: Duration = Duration::from_secs(60);
 /// Until every server has let its VIP go.
 const REST_WITHIN: Duration = Duration::from_secs(60);
 /// A boot of an emulated server takes 10-60 s.

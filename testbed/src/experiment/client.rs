@@ -5,7 +5,7 @@ use anyhow::Context;
 use ringward::cluster::Daemon;
 use std::time::Duration;
 
-const WITHIN: Duration = Duration::from_secs(20);
+const WITHIN: Duration = Duration::from_secs(60);
 /// The accounts of examinations, on the client's site medium.
 const SETTINGS: &str = "/etc/ringward/cluster.toml";
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const WITHIN: Duration = Duration::from_secs(20);
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// Offsets of the machines' clocks, in seconds: the machine's less the lab's.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

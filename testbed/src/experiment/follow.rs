@@ -5,7 +5,7 @@ use crate::report::story::{self, Entry, Story};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const LOOK: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_secs(60);
 
 /// Prints, for every argument `server:offset`, a line `@@ server`, what the log holds from the
 /// offset on, and a line end.

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// How long a look at one machine may take, even when all are busy.
-const LOOK: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_secs(60);
 
 /// Prints the management files and the claims, each after a line `== name`.
 const SHARE_SCRIPT: &str = "cd /share || exit 1

@@ -27,7 +27,7 @@ use std::time::Duration;
 /// Between two looks at what is awaited.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// How long file server 1 may take to hand out a small file.
-const SMALL_FILE: Duration = Duration::from_secs(20);
+const SMALL_FILE: Duration = Duration::from_secs(60);
 
 /// One run under way, and afterwards what it left.
 pub struct Run<'a> {
@@ -124,7 +124,11 @@ impl<'a> Run<'a> {
         self.await_milestone(Step::Detected, Milestone::Detected)?;
         if self.plan.find(Step::Function).is_some() {
             self.await_milestone(Step::Function, Milestone::FunctionRecovered)?;
-            self.look()?;
+            // For the audit; the recovery does not wait for a machine that is slow to answer.
+            if let Err(error) = self.look() {
+                self.progress
+                    .note(&format!("no look at the ring: {error:#}"));
+            }
         }
         self.await_milestone(Step::Target, Milestone::TargetRecovered)?;
         self.await_regular(Step::Home)
