@@ -105,6 +105,12 @@ pub(crate) fn main() -> ExitCode {
         Command::Executer(_) | Command::Node(_) => Audience::Journal,
         _ => Audience::Terminal,
     });
+    if matches!(cli.command, Command::Executer(_) | Command::Node(_)) {
+        // They run for months. Nothing depends on it.
+        if let Err(error) = ringward::host::resident::give_back() {
+            tracing::debug!("give memory back: {error}");
+        }
+    }
     let done = match cli.command {
         Command::Executer(command) => command.run(),
         Command::Node(command) => command.run(),

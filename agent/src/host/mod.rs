@@ -9,6 +9,7 @@ pub mod lan;
 pub mod load;
 pub mod netdaemon;
 pub mod power;
+pub mod resident;
 pub mod services;
 mod vip;
 pub mod vm;
