@@ -9,6 +9,7 @@ use super::error::LabError;
 use super::lab::Options;
 use super::network;
 use super::progress::{self, Step};
+use super::roster::Roster;
 use super::serve;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
@@ -98,6 +99,7 @@ impl UpArgs {
             fresh: self.fresh,
             at_once: self.at_once.max(1),
             keep: self.keep,
+            roster: Roster::default(),
             only: only.collect::<Result<_, _>>()?,
             purpose: purpose.to_owned(),
         })

@@ -22,10 +22,11 @@ use super::golden;
 use super::guest::{Output, SMALL};
 use super::lock::{self, LabLock};
 use super::machine::{Machine, Power};
-use super::network::{self, MACHINES, Spec};
+use super::network::{MACHINES, Spec};
 use super::progress::{Listener, Step};
 use super::qemu::{Disk, Launch, Sockets};
 use super::ready::{self, Ready};
+use super::roster::Roster;
 use super::site::Site;
 use super::switch::Switch;
 use super::volume;
@@ -64,6 +65,8 @@ pub struct Options {
     pub only: Vec<&'static str>,
     /// Keep the machines for a look when they do not come up.
     pub keep: bool,
+    /// Told of the machines as soon as there are any.
+    pub roster: Roster,
     /// What this process is doing, for the message to a second one.
     pub purpose: String,
 }
@@ -153,18 +156,13 @@ impl Lab {
     }
 
     /// A machine by name; the error lists the names there are.
-    pub fn machine(&self, name: &str) -> Result<&Arc<Machine>> {
-        let spec = network::find(name)?;
-        self.machines
-            .iter()
-            .find(|m| m.spec == *spec)
-            .ok_or_else(|| {
-                let known: Vec<&str> = self.machines.iter().map(|m| m.spec.name).collect();
-                LabError::NoMachine {
-                    name: name.to_owned(),
-                    known: known.join(" "),
-                }
-            })
+    pub fn machine(&self, name: &str) -> Result<Arc<Machine>> {
+        self.parts.options.roster.find(name)
+    }
+
+    /// The machines, for others to look on.
+    pub fn roster(&self) -> &Roster {
+        &self.parts.options.roster
     }
 
     /// Runs a program inside a machine, as root, and waits for its end.
@@ -264,6 +262,9 @@ impl Parts {
                 *machines = self.make(&DiskSet::at(&part), agent, tell)?;
                 let made = self.make_ready(machines, &DiskSet::at(&part), cancel, tell);
                 if made.is_err() && !o.keep {
+                    machines
+                        .iter()
+                        .for_each(|m| m.end("off (it did not come up)"));
                     machines.clear();
                     place.clean()?;
                 }
@@ -341,7 +342,9 @@ impl Parts {
                 launch, log, tools, nursery, events, cancel,
             )))
         };
-        self.specs().map(machine).collect()
+        let machines: Vec<_> = self.specs().map(machine).collect::<Result<_>>()?;
+        o.roster.set(machines.clone());
+        Ok(machines)
     }
 }
 

@@ -31,6 +31,7 @@ pub mod progress;
 pub mod qemu;
 pub mod qmp;
 pub mod ready;
+pub mod roster;
 pub mod serve;
 pub mod shape;
 pub mod site;

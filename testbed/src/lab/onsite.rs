@@ -11,6 +11,7 @@ use super::machine::Power;
 use super::network;
 use super::progress;
 use super::ready;
+use super::roster::Roster;
 use super::serve;
 use crate::experiment::site::{Artefact, Facts, Ran, Site, SiteServer, Switch};
 use anyhow::{Context, Result};
@@ -91,6 +92,7 @@ impl LabSite {
             fresh,
             at_once: 2,
             keep: false,
+            roster: Roster::default(),
             only: Vec::new(),
             purpose: self.purpose.clone(),
         }
@@ -186,7 +188,7 @@ impl Site for LabSite {
             Switch::On => Button::On,
             Switch::Cut => Button::Cut,
         };
-        Ok(serve::press(self.lab()?.machine(node)?, button)?)
+        Ok(serve::press(&*self.lab()?.machine(node)?, button)?)
     }
 
     fn capture(&self) -> Result<PathBuf> {

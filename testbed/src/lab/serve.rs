@@ -7,10 +7,11 @@ use super::lab::{Lab, Options};
 use super::lock::{self, LabLock};
 use super::machine::Machine;
 use super::progress::{Listener, Step};
+use super::roster::Roster;
 use std::io::{BufReader, ErrorKind};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// A command given on the command line may take this long.
@@ -28,7 +29,10 @@ struct Progress {
 struct Shared {
     progress: Mutex<Progress>,
     changed: Condvar,
-    lab: RwLock<Option<Lab>>,
+    lab: Mutex<Option<Lab>>,
+    roster: Roster,
+    /// Accelerator and why, once the lab is up.
+    accelerator: OnceLock<String>,
     cancel: Cancel,
     run_dir: PathBuf,
 }
@@ -36,7 +40,7 @@ struct Shared {
 /// Brings the lab up and stays until `lab down` or a signal.
 pub fn serve(options: &Options, cancel: &Cancel) -> Result<()> {
     let lock = LabLock::take(&lock::runtime_dir()?, &options.purpose)?;
-    let shared = Shared::listen(&options.run_dir, cancel)?;
+    let shared = Shared::listen(&options.run_dir, &options.roster, cancel)?;
     let teller = shared.clone();
     let tell: Listener = Arc::new(move |subject, step| {
         eprintln!("{subject:8} {step:?}");
@@ -49,12 +53,12 @@ pub fn serve(options: &Options, cancel: &Cancel) -> Result<()> {
 /// Keeps a lab that is up for a look by hand, until `lab down` or a signal.
 pub fn keep(lab: Lab, cancel: &Cancel) -> Result<()> {
     eprintln!("The machines are kept: testbed lab status, shell, power; Ctrl-C or lab down ends.");
-    Shared::listen(lab.run_dir(), cancel)?.stay(Ok(lab))
+    Shared::listen(lab.run_dir(), lab.roster(), cancel)?.stay(Ok(lab))
 }
 
 impl Shared {
     /// Answers requests from now on.
-    fn listen(run_dir: &Path, cancel: &Cancel) -> Result<Arc<Shared>> {
+    fn listen(run_dir: &Path, roster: &Roster, cancel: &Cancel) -> Result<Arc<Shared>> {
         let path = control::socket()?;
         match std::fs::remove_file(&path) {
             Err(e) if e.kind() != ErrorKind::NotFound => {
@@ -66,7 +70,9 @@ impl Shared {
         let shared = Arc::new(Shared {
             progress: Mutex::default(),
             changed: Condvar::new(),
-            lab: RwLock::new(None),
+            lab: Mutex::new(None),
+            roster: roster.clone(),
+            accelerator: OnceLock::new(),
             cancel: cancel.clone(),
             run_dir: run_dir.to_owned(),
         });
@@ -79,7 +85,9 @@ impl Shared {
     fn stay(&self, up: Result<Lab>) -> Result<()> {
         let ended = match up {
             Ok(lab) => {
-                *self.lab.write().unwrap_or_else(PoisonError::into_inner) = Some(lab);
+                // Set once only.
+                let _ = self.accelerator.set(lab.choice().to_string());
+                *self.lab.lock().unwrap_or_else(PoisonError::into_inner) = Some(lab);
                 self.update(|p| p.outcome = Some(Ok(())));
                 while self.cancel.sleep(Duration::from_secs(3600)).is_ok() {}
                 self.take_down()
@@ -110,26 +118,13 @@ impl Shared {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the machines first, so that whoever waits for one of them lets go of the lab.
     fn take_down(&self) -> Result<()> {
-        if let Some(lab) = &*self.lab.read().unwrap_or_else(PoisonError::into_inner) {
-            lab.machines()
-                .iter()
-                .for_each(|m| m.end("off (the lab goes down)"));
-        }
         let lab = self
             .lab
-            .write()
+            .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         lab.map_or(Ok(()), Lab::down)
-    }
-
-    fn with_lab<T>(&self, act: impl FnOnce(&Lab) -> Result<T>) -> Result<T> {
-        match &*self.lab.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(lab) => act(lab),
-            None => Err(LabError::Other(format!("the lab is {}", self.phase()))),
-        }
     }
 
     fn phase(&self) -> &'static str {
@@ -141,16 +136,21 @@ impl Shared {
     }
 
     fn status(&self) -> Status {
-        let lab = self.lab.read().unwrap_or_else(PoisonError::into_inner);
-        let machines = lab.as_ref().map_or(&[][..], Lab::machines);
         Status {
             pid: std::process::id(),
             phase: self.phase().to_owned(),
-            accelerator: lab
-                .as_ref()
-                .map_or(String::new(), |l| l.choice().to_string()),
+            accelerator: self
+                .accelerator
+                .get()
+                .cloned()
+                .unwrap_or_else(|| "not told yet".into()),
             run_dir: self.run_dir.clone(),
-            machines: machines.iter().map(|m| machine_status(m)).collect(),
+            machines: self
+                .roster
+                .all()
+                .iter()
+                .map(|m| machine_status(m))
+                .collect(),
         }
     }
 }
@@ -187,22 +187,22 @@ fn answer(shared: &Shared, request: Request, to: &mut UnixStream) -> Result<()> 
         Request::Follow => return follow(shared, to),
         Request::Status => Ok(Answer::Status(shared.status())),
         Request::Power(name, button) => shared
-            .with_lab(|lab| press(lab.machine(&name)?, button))
+            .roster
+            .find(&name)
+            .and_then(|m| press(&m, button))
             .map(|()| Answer::Done),
-        Request::Exec(name, argv) => shared.with_lab(|lab| {
+        Request::Exec(name, argv) => shared.roster.find(&name).and_then(|machine| {
             let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-            let out = lab.exec(&name, &argv, EXEC_WITHIN)?;
+            let out = machine.guest.exec(&argv, EXEC_WITHIN)?;
             Ok(Answer::Ran {
                 stdout: out.stdout,
                 stderr: out.stderr,
                 code: out.code,
             })
         }),
-        Request::Console(name) => shared.with_lab(|lab| {
-            let machine = lab.machine(&name)?;
-            machine
-                .monitor()
-                .map(|_| Answer::Console(machine.console().to_owned()))
+        Request::Console(name) => shared.roster.find(&name).and_then(|machine| {
+            machine.monitor()?;
+            Ok(Answer::Console(machine.console().to_owned()))
         }),
         Request::Down => {
             shared.cancel.set();
