@@ -1,17 +1,17 @@
 //! What a guest is asked to do, through QEMU's guest agent.
 //!
-//! The agent runs small shell scripts; they are built and their answers read by pure functions.
+//! The agent runs the small shell scripts of `script.rs`.
 //! Starting a program in the guest and learning how it ended are two commands, so every question
 //! is asked until its deadline: an agent that has just been resumed may miss the first ones.
 
-use std::net::Ipv4Addr;
 use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::json;
 
 use super::VmError;
+use super::script::{LAPSED, VipOf};
 
 /// A channel to the agent of one guest.
 pub(super) trait Agent {
@@ -20,8 +20,6 @@ pub(super) trait Agent {
     fn ask(&self, command: &str, within: Duration) -> Result<String, String>;
 }
 
-/// The exit status by which a script says that the virtual address is gone.
-const LAPSED: i64 = 77;
 /// How long one command to the agent may take; libvirt counts whole seconds.
 const ASK: Duration = Duration::from_secs(5);
 /// First and longest pause between two questions whether a script has ended.
@@ -72,83 +70,6 @@ pub(super) fn renew(
             reason: format!("exit status {status}: {}", said.trim()),
         }),
     }
-}
-
-/// A virtual address in a guest.
-pub(super) struct VipOf<'a> {
-    pub(super) vip: Ipv4Addr,
-    pub(super) device: &'a str,
-    pub(super) valid: Duration,
-}
-
-impl VipOf<'_> {
-    /// Sets the address, and without waiting for it the clock and random numbers, which all resumed
-    /// copies of a state share.
-    pub(super) fn wake_script(&self, now: SystemTime, seed: &str) -> String {
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (seconds, millis) = (now.as_secs(), now.subsec_millis());
-        format!(
-            "{set} && {{ {{ date -u -s @{seconds}.{millis:03}; printf %s {seed} >/dev/urandom; }} \
-             >/dev/null 2>&1 & }}",
-            set = self.set("replace"),
-        )
-    }
-
-    /// The kernel adds an address that is to be changed and is not there, so look first.
-    fn renew_script(&self) -> String {
-        let Self { vip, device, .. } = self;
-        format!(
-            "[ -n \"$(ip -4 -o address show dev {device} to {vip})\" ] || exit {LAPSED}; {set}",
-            set = self.set("change"),
-        )
-    }
-
-    fn set(&self, verb: &str) -> String {
-        let Self { vip, device, valid } = self;
-        let seconds = (valid.as_secs() + u64::from(valid.subsec_nanos() > 0)).max(1);
-        format!(
-            "ip address {verb} {vip}/32 dev {device} valid_lft {seconds} preferred_lft {seconds}"
-        )
-    }
-}
-
-/// Gives a guest that has just booted its own address and the names of the cluster. The agent may
-/// answer before the kernel has found the network device.
-pub(super) fn settle_in_script(ipv: Ipv4Addr, prefix: u8, device: &str, hosts: &str) -> String {
-    let hosts = hosts.replace('\'', "");
-    format!(
-        "tries=0; until [ -e /sys/class/net/{device} ] || [ $tries = 150 ]; do \
-         tries=$((tries + 1)); sleep 0.2; done; \
-         ip link set {device} up && ip address replace {ipv}/{prefix} dev {device} && \
-         rm -f /etc/hosts && printf %s '{hosts}' >/etc/hosts"
-    )
-}
-
-/// Makes for a small state that does not wait for its disk when it is resumed: empties the caches,
-/// clears the free memory (zeroes are not saved), and fills the caches again with what a resumption
-/// needs. The services' part of that comes with the examination before the state is saved.
-pub(super) fn rehearse_script(now: SystemTime) -> String {
-    // The kernel needs some of the free memory to work with.
-    const CLEAR: &str = "sync; echo 3 >/proc/sys/vm/drop_caches; \
-        while read -r key kb rest; do [ $key != MemFree: ] || break; done </proc/meminfo; \
-        mount -t tmpfs -o size=100% zero /mnt && \
-        { head -c $((kb - kb / 8 - 8192))K /dev/zero >/mnt/zero; umount /mnt; }";
-    let vip = VipOf {
-        vip: Ipv4Addr::new(127, 0, 0, 2),
-        device: "lo",
-        valid: Duration::from_secs(3600),
-    };
-    let (wake, renew) = (vip.wake_script(now, "rehearsal"), vip.renew_script());
-    format!("{CLEAR}; {wake} && {renew} && ip address del 127.0.0.2/32 dev lo")
-}
-
-/// Removes what must not be in a golden state: file systems of file server 2, whose sessions would
-/// be stale, and the hardware addresses of neighbours.
-pub(super) fn before_saving_script() -> &'static str {
-    "for try in 1 2 3 4 5 6 7 8; do umount -a -t nfs,nfs4 && break; sleep 0.5; done; \
-     while read -r what where type rest; do case $type in nfs|nfs4) \
-     echo \"$where is still in use\"; exit 1;; esac; done </proc/mounts; \
-     ip neigh flush all; sync"
 }
 
 /// How a script ended and what it wrote.
@@ -322,15 +243,6 @@ mod tests {
     const DONE: Result<&str, &str> =
         Ok(r#"{"return":{"exited":true,"exitcode":0,"out-data":"b2sK"}}"#);
 
-    fn vip() -> VipOf<'static> {
-        let vip = Ipv4Addr::new(172, 21, 14, 203);
-        VipOf {
-            vip,
-            device: "eth0",
-            valid: Duration::from_millis(13_500),
-        }
-    }
-
     #[test]
     fn a_script_runs_to_its_end_in_a_guest_that_wakes_up() {
         let agent = Script::new(&[Err("not connected"), STARTED, RUNNING, RUNNING, DONE]);
@@ -360,25 +272,18 @@ mod tests {
         insta::assert_snapshot!(error, @"try in ftpb: the guest agent answered `{}`: missing field `return` at line 1 column 2");
     }
 
+    const VIP: VipOf<'static> = VipOf {
+        vip: std::net::Ipv4Addr::new(172, 21, 14, 203),
+        device: "eth0",
+        valid: Duration::from_secs(14),
+    };
+
     #[test]
     fn a_lapsed_address_is_told_apart() {
         let lapsed = Ok(r#"{"return":{"exited":true,"exitcode":77}}"#);
-        let error = renew(&Script::new(&[STARTED, lapsed]), &vip(), WITHIN).unwrap_err();
+        let error = renew(&Script::new(&[STARTED, lapsed]), &VIP, WITHIN).unwrap_err();
         assert!(matches!(error, VmError::Lapsed { .. }), "{error}");
-        renew(&Script::new(&[STARTED, DONE]), &vip(), WITHIN).unwrap();
-    }
-
-    #[test]
-    fn scripts() {
-        let now = UNIX_EPOCH + Duration::from_millis(1_700_000_000_042);
-        insta::assert_snapshot!("wake", vip().wake_script(now, "f00d"));
-        insta::assert_snapshot!(vip().renew_script(), @r#"[ -n "$(ip -4 -o address show dev eth0 to 172.21.14.203)" ] || exit 77; ip address change 172.21.14.203/32 dev eth0 valid_lft 14 preferred_lft 14"#);
-        let ipv = Ipv4Addr::new(172, 21, 14, 103);
-        insta::assert_snapshot!(
-            "settle_in",
-            settle_in_script(ipv, 24, "eth0", "1.2.3.4 file2")
-        );
-        insta::assert_snapshot!("rehearse", rehearse_script(now));
+        renew(&Script::new(&[STARTED, DONE]), &VIP, WITHIN).unwrap();
     }
 
     #[test]

@@ -13,9 +13,10 @@ use virt::domain::Domain;
 use virt::error::{Error, ErrorNumber};
 use virt::sys;
 
-use super::guest::{self, Agent, VipOf};
+use super::guest::{self, Agent};
 use super::image::Image;
 use super::lane::Desk;
+use super::script::{self, VipOf};
 use super::store::{Draft, Golden, Meta, Sum, Version, unusable};
 use super::{Plan, VmError, VmState, qcow2, xml};
 
@@ -127,24 +128,19 @@ pub(super) fn boot(desk: &Desk<'_>, plan: &Plan) -> Result<(), VmError> {
     let guest = Guest { domain, vm };
     let settled = guest::wait(&guest, settings.boot_within).and_then(|()| {
         steps.done("guest agent answers");
-        let script = guest::settle_in_script(
+        let todo = script::settle_in_script(
             plan.ipv,
             settings.prefix,
             &settings.guest_device,
             &plan.hosts,
         );
-        guest::run(
-            &guest,
-            "set the own address",
-            &script,
-            settings.guest_within,
-        )?;
+        guest::run(&guest, "set the own address", &todo, settings.guest_within)?;
         steps.done("own address set");
-        let script = guest::rehearse_script(SystemTime::now());
+        let todo = script::rehearse_script(SystemTime::now());
         guest::run(
             &guest,
             "rehearse a resumption",
-            &script,
+            &todo,
             settings.guest_within,
         )
     });
@@ -163,11 +159,11 @@ pub(super) fn save(desk: &Desk<'_>, plan: &Plan) -> Result<Meta, VmError> {
     let image = Image::open(&settings.images, vm)?;
     let draft = Draft::begin(&settings.backup, vm)?;
     let guest = Guest { domain, vm };
-    let script = guest::before_saving_script();
+    let todo = script::before_saving_script();
     guest::run(
         &guest,
         "make ready to be saved",
-        script,
+        todo,
         settings.guest_within,
     )?;
     steps.done("shares unmounted");
@@ -272,11 +268,11 @@ pub(super) fn set_vip(desk: &Desk<'_>, vm: &str, address: &VipOf<'_>) -> Result<
     let seed = String::from_utf8_lossy(&seed);
     let guest = Guest { domain, vm };
     desk.still_wanted()?;
-    let script = address.wake_script(SystemTime::now(), seed.trim());
+    let todo = address.wake_script(SystemTime::now(), seed.trim());
     guest::run(
         &guest,
         "set the virtual address",
-        &script,
+        &todo,
         desk.settings.guest_within,
     )?;
     steps.done("virtual address set");

@@ -15,6 +15,7 @@ mod image;
 mod lane;
 mod life;
 mod qcow2;
+mod script;
 mod settings;
 mod store;
 mod xml;
@@ -30,8 +31,8 @@ pub use settings::VmSettings;
 pub use store::{Golden, Meta, Sum, Version};
 
 use crate::cluster::{Mac, ServerName};
-use guest::VipOf;
 use lane::{Desk, Lane};
+use script::VipOf;
 
 /// What a VM on this server is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

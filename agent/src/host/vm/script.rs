@@ -1,0 +1,157 @@
+//! The shell scripts that a guest runs. Pure.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The exit status by which a script says that the virtual address is gone.
+pub(super) const LAPSED: i64 = 77;
+
+/// A virtual address in a guest.
+pub(super) struct VipOf<'a> {
+    pub(super) vip: Ipv4Addr,
+    pub(super) device: &'a str,
+    pub(super) valid: Duration,
+}
+
+impl VipOf<'_> {
+    /// Sets the address, and without waiting for it the clock and random numbers, which all resumed
+    /// copies of a state share.
+    pub(super) fn wake_script(&self, now: SystemTime, seed: &str) -> String {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (seconds, millis) = (now.as_secs(), now.subsec_millis());
+        format!(
+            "{set} && {{ {{ date -u -s @{seconds}.{millis:03}; printf %s {seed} >/dev/urandom; }} \
+             >/dev/null 2>&1 & }}",
+            set = self.set("replace"),
+        )
+    }
+
+    /// The kernel adds an address that is to be changed and is not there, so look first.
+    pub(super) fn renew_script(&self) -> String {
+        let Self { vip, device, .. } = self;
+        format!(
+            "[ -n \"$(ip -4 -o address show dev {device} to {vip})\" ] || exit {LAPSED}; {set}",
+            set = self.set("change"),
+        )
+    }
+
+    fn set(&self, verb: &str) -> String {
+        let Self { vip, device, valid } = self;
+        let seconds = (valid.as_secs() + u64::from(valid.subsec_nanos() > 0)).max(1);
+        format!(
+            "ip address {verb} {vip}/32 dev {device} valid_lft {seconds} preferred_lft {seconds}"
+        )
+    }
+}
+
+/// Gives a guest that has just booted its own address and the names of the cluster. The agent may
+/// answer before the kernel has found the network device.
+pub(super) fn settle_in_script(ipv: Ipv4Addr, prefix: u8, device: &str, hosts: &str) -> String {
+    let hosts = hosts.replace('\'', "");
+    format!(
+        "tries=0; until [ -e /sys/class/net/{device} ] || [ $tries = 150 ]; do \
+         tries=$((tries + 1)); sleep 0.2; done; \
+         ip link set {device} up && ip address replace {ipv}/{prefix} dev {device} && \
+         rm -f /etc/hosts && printf %s '{hosts}' >/etc/hosts"
+    )
+}
+
+/// Makes for a small state that does not wait for its disk when it is resumed: empties the caches,
+/// clears the free memory (zeroes are not saved), and fills the caches again with what a resumption
+/// needs. The services' part of that comes with the examination before the state is saved.
+pub(super) fn rehearse_script(now: SystemTime) -> String {
+    // The kernel needs some of the free memory to work with.
+    const CLEAR: &str = "sync; echo 3 >/proc/sys/vm/drop_caches; \
+        while read -r key kb rest; do [ $key != MemFree: ] || break; done </proc/meminfo; \
+        mount -t tmpfs -o size=100% zero /mnt && \
+        { head -c $((kb - kb / 8 - 8192))K /dev/zero >/mnt/zero; umount /mnt; }";
+    let vip = VipOf {
+        vip: Ipv4Addr::new(127, 0, 0, 2),
+        device: "lo",
+        valid: Duration::from_secs(3600),
+    };
+    let (wake, renew) = (vip.wake_script(now, "rehearsal"), vip.renew_script());
+    format!("{CLEAR}; {wake} && {renew} && ip address del 127.0.0.2/32 dev lo")
+}
+
+/// Removes what must not be in a golden state: file systems of file server 2, whose sessions would
+/// be stale, and the hardware addresses of neighbours. A process that keeps such a file system in
+/// use (a worker of a mail server that holds a file open) is ended; its service starts another.
+pub(super) fn before_saving_script() -> &'static str {
+    r#"users_of() {
+  pid=
+  ls -l /proc/[0-9]*/cwd /proc/[0-9]*/fd 2>/dev/null | while read -r line; do
+    case $line in
+    /proc/*/fd:) pid=${line#/proc/} pid=${pid%%/*} ;;
+    */cwd\ '->'\ "$1" | */cwd\ '->'\ "$1"/*) user=${line##*/proc/} && echo "${user%%/*}" ;;
+    *\ '->'\ "$1" | *\ '->'\ "$1"/*) echo "$pid" ;;
+    esac
+  done
+}
+mounted() {
+  while read -r what where type rest; do
+    case $type in nfs | nfs4) echo "$where" ;; esac
+  done </proc/mounts
+}
+for try in 1 2 3 4 5 6 7 8 9 10; do
+  [ -n "$(mounted)" ] || break
+  umount -a -t nfs,nfs4 && continue
+  for where in $(mounted); do
+    for user in $(users_of "$where"); do kill "$user"; done
+  done
+  sleep 0.3
+done
+if [ -n "$(mounted)" ]; then
+  echo "still in use: $(mounted)"
+  exit 1
+fi
+ip neigh flush all
+sync
+"#
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vip() -> VipOf<'static> {
+        let vip = Ipv4Addr::new(172, 21, 14, 203);
+        VipOf {
+            vip,
+            device: "eth0",
+            valid: Duration::from_millis(13_500),
+        }
+    }
+
+    #[test]
+    fn scripts() {
+        let now = UNIX_EPOCH + Duration::from_millis(1_700_000_000_042);
+        insta::assert_snapshot!("wake", vip().wake_script(now, "f00d"));
+        insta::assert_snapshot!(vip().renew_script(), @r#"[ -n "$(ip -4 -o address show dev eth0 to 172.21.14.203)" ] || exit 77; ip address change 172.21.14.203/32 dev eth0 valid_lft 14 preferred_lft 14"#);
+        let ipv = Ipv4Addr::new(172, 21, 14, 103);
+        insta::assert_snapshot!(
+            "settle_in",
+            settle_in_script(ipv, 24, "eth0", "1.2.3.4 file2")
+        );
+        insta::assert_snapshot!("rehearse", rehearse_script(now));
+    }
+
+    #[test]
+    fn scripts_are_shell() {
+        let now = SystemTime::now();
+        let settle_in = settle_in_script(Ipv4Addr::LOCALHOST, 24, "eth0", "it's\n");
+        let scripts = [
+            vip().wake_script(now, "f00d"),
+            vip().renew_script(),
+            settle_in,
+            rehearse_script(now),
+            before_saving_script().to_owned(),
+        ];
+        for script in scripts {
+            let checked = std::process::Command::new("sh")
+                .args(["-n", "-c", &script])
+                .status();
+            assert!(checked.unwrap().success(), "{script}");
+        }
+    }
+}
