@@ -14,14 +14,17 @@ pub(super) struct VipOf<'a> {
 }
 
 impl VipOf<'_> {
-    /// Sets the address, and without waiting for it the clock and random numbers, which all resumed
-    /// copies of a state share.
+    /// Sets the address, and without waiting for it the rest: mounts the users' data, so that the
+    /// first client need not wait for that, and sets the clock and random numbers, which all
+    /// resumed copies of a state share.
     pub(super) fn wake_script(&self, now: SystemTime, seed: &str) -> String {
+        const MOUNT: &str = "while read -r what where type rest; do \
+             [ $type != autofs ] || ls -d $where/.; done </proc/mounts";
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let (seconds, millis) = (now.as_secs(), now.subsec_millis());
         format!(
-            "{set} && {{ {{ date -u -s @{seconds}.{millis:03}; printf %s {seed} >/dev/urandom; }} \
-             >/dev/null 2>&1 & }}",
+            "{set} && {{ {{ {MOUNT} & date -u -s @{seconds}.{millis:03}; \
+             printf %s {seed} >/dev/urandom; }} >/dev/null 2>&1 & }}",
             set = self.set("replace"),
         )
     }
