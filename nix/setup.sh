@@ -2,10 +2,10 @@
 
 fail() { echo "error: $*" >&2; exit 1; }
 
-# $1 is what is installed, $2... how; says so first. Root, or sudo that asks no password.
+# Runs a command as root: we are, or sudo lets us (asking for a password only where somebody can answer).
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
-  elif command -v sudo > /dev/null && sudo -n true 2> /dev/null; then sudo "$@"
+  elif command -v sudo > /dev/null && { sudo -n true 2> /dev/null || { [ -t 0 ] && sudo true; }; }; then sudo "$@"
   else return 1
   fi
 }
@@ -51,12 +51,13 @@ ${NIX_CONFIG:-}"
   export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=$PWD
 }
 
-# Needs $1 GB free where the store is.
+# Needs room where the store is: for everything, or once $1 (a link that `build` made) leads somewhere, for a change of ours.
 need_room() {
-  local where=/nix free
+  local where=/nix gb=25 free
+  [ ! -e "$1" ] || gb=6
   [ -d $where ] || where=/
   free=$(($(df --output=avail -k $where | tail -1) / 1048576))
-  [ "$free" -ge "$1" ] || fail "$where has $free GB free, and building from nothing takes $1 GB. Nothing was built. Make room, or if the store is old: nix-collect-garbage"
+  [ "$free" -ge $gb ] || fail "$where has $free GB free, and building takes $gb GB. Nothing was built. Make room, or if the store is old: nix-collect-garbage"
 }
 
 experiments() {
