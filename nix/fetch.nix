@@ -41,7 +41,7 @@ in rec {
       missing = builtins.filter (d: !(inOwn ? ${d.sha256})) (lock parent).packages;
     in
     if missing != [ ]
-    then throw "nix/locks/${name}.json lacks ${(builtins.head missing).name} as locked in ${parent}.json: run nix/tools/lock.sh ${name}"
+    then throw "nix/locks/${name}.json lacks ${(builtins.head missing).name} as locked in ${parent}.json: run nix/tools/lock.sh --all"
     else map (d: d.deb) (builtins.filter (d: !(inParent ? ${d.sha256})) own);
 
   # Cargo knows its registry and downloads (seed.sh); this only names what must be in the store.

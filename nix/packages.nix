@@ -29,6 +29,8 @@ builtins.mapAttrs (_: packages: { parent = null; inherit packages; }) roots
   (_: r: {
     # A parent without a lock of its own hands its parent's on.
     inherit (r) packages;
-    parent = let up = p: if p == null || roles.${p}.packages != [ ] then p else up roles.${p}.parent; in if r.parent == null then "essential" else up r.parent;
+    parent =
+      let up = p: if p == null || roles.${p}.packages != [ ] then p else up roles.${p}.parent;
+      in if r.parent == null then "essential" else up r.parent;
   })
   (builtins.removeAttrs roles (builtins.filter (n: roles.${n}.packages == [ ]) (builtins.attrNames roles)))

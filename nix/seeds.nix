@@ -6,9 +6,9 @@ let
   lines = builtins.concatStringsSep "\n";
   locks = builtins.attrNames (import ./packages.nix);
 in {
-  # store path, sha256, archive, path in the archive, name=version, lock
+  # store path, sha256, archive, path in the archive, name=version, lock, derivation that would fetch it from the snapshot archive
   debs = lines (builtins.concatMap
-    (l: map (d: "${d.deb} ${d.sha256} ${d.repo} ${d.path} ${d.name}=${d.version} ${l}") (fetch.lock l).packages)
+    (l: map (d: "${d.deb} ${d.sha256} ${d.repo} ${d.path} ${d.name}=${d.version} ${l} ${builtins.unsafeDiscardStringContext d.deb.drvPath}") (fetch.lock l).packages)
     locks);
   # store path, file name in cargo's cache
   crates = lines (map (c: "${c.file} ${c.name}-${c.version}.crate") (fetch.crates ../Cargo.lock));

@@ -14,8 +14,10 @@ need_packages() {
   local missing=() p
   for p in "$@"; do dpkg -s "$p" > /dev/null 2>&1 || missing+=("$p"); done
   [ ${#missing[@]} = 0 ] && return
-  command -v apt-get > /dev/null || fail "this machine lacks ${missing[*]} and is not Debian: install Nix and git, then run this again"
-  as_root true || fail "this machine lacks ${missing[*]}, and $(id -un) has no right to install them (neither root nor sudo). Nothing was changed. As root: apt-get install ${missing[*]}"
+  local lacks="this machine lacks ${missing[*]}"
+  command -v apt-get > /dev/null || fail "$lacks and is not Debian: install Nix and git, then run this again"
+  as_root true || fail "$lacks, and $(id -un) has no right to install that (neither root nor sudo)." \
+    "Nothing was changed. As root: apt-get install ${missing[*]}"
   echo "installing ${missing[*]}"
   as_root apt-get update -qq
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" > /dev/null
@@ -35,7 +37,8 @@ need_nix() {
     as_root install -d -m 755 -o "$(id -u)" -g "$(id -g)" /nix ||
       fail "there is no /nix, and $(id -un) has no right to make it. Nothing was built. As root: install -d -o $(id -un) /nix"
   elif [ -d /nix ] && [ ! -w /nix ] && [ ! -w /nix/var/nix/db ]; then
-    fail "/nix belongs to $(stat -c %U /nix) and no Nix daemon runs: $(id -un) cannot build. Start nix-daemon, or run this as $(stat -c %U /nix)"
+    fail "/nix belongs to $(stat -c %U /nix) and no Nix daemon runs: $(id -un) cannot build." \
+      "Start nix-daemon, or run this as $(stat -c %U /nix)"
   fi
 
   NIX_CONFIG="experimental-features = nix-command flakes
@@ -57,7 +60,8 @@ need_room() {
   [ ! -e "$1" ] || gb=6
   [ -d $where ] || where=/
   free=$(($(df --output=avail -k $where | tail -1) / 1048576))
-  [ "$free" -ge $gb ] || fail "$where has $free GB free, and building takes $gb GB. Nothing was built. Make room, or if the store is old: nix-collect-garbage"
+  [ "$free" -ge $gb ] || fail "$where has $free GB free, and building takes $gb GB." \
+    "Nothing was built. Make room, or if the store is old: nix-collect-garbage"
 }
 
 experiments() {

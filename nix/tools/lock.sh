@@ -17,9 +17,12 @@ mirror() { apt-get indextargets --format '$(REPO_URI)' | grep "/$1/\$" | sort -u
 debian=$(mirror debian) || die "apt on this machine has no Debian mirror (apt-get indextargets shows none ending in /debian/)"
 security=$(mirror debian-security) || security=""
 
-mkdir -p "$work"/{etc/apt/apt.conf.d,etc/apt/preferences.d,etc/apt/sources.list.d,var/lib/apt/lists/partial,var/cache/apt/archives/partial,var/lib/dpkg,log}
+mkdir -p "$work"/{etc/apt/{apt.conf,preferences,sources.list}.d,var/lib/{apt/lists/partial,dpkg},var/cache/apt/archives/partial,log}
 : > "$work/var/lib/dpkg/status"
-source_of() { printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nArchitectures: amd64\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n' "$@"; }
+source_of() {
+  printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nArchitectures: amd64\nSigned-By: %s\n\n' \
+    "$1" "$2" /usr/share/keyrings/debian-archive-keyring.gpg
+}
 {
   source_of "$debian" "trixie trixie-updates"
   [ -z "$security" ] || source_of "$security" trixie-security
@@ -35,7 +38,10 @@ export APT_CONFIG=$work/apt.conf
 apt-get update -qq
 date=$(date -u +%Y%m%dT%H%M%SZ)
 
-field() { nix eval --raw --file nix/packages.nix --apply "p: let e = p.$1 or (throw \"no lock is named $1: see nix/packages.nix\"); in $2"; }
+# Evaluates expression $2 with e = what nix/packages.nix says of lock $1.
+field() {
+  nix eval --raw --file nix/packages.nix --apply "p: let e = p.$1 or (throw \"no lock is named $1: see nix/packages.nix\"); in $2"
+}
 # NAME=VERSION of all that a written lock holds
 pins() { sed -n 's/.*"name": "\([^"]*\)", "version": "\([^"]*\)".*/\1=\2/p' "nix/locks/$1.json"; }
 
@@ -49,10 +55,9 @@ lock() {
     if [ $all = yes ] || [ ! -e "nix/locks/$parent.json" ]; then lock "$parent"; fi
     mapfile -t pinned < <(pins "$parent")
   fi
-  # shellcheck disable=SC2086
   apt-get -y install --print-uris "${pinned[@]}" $packages 2> "$work/err" | grep "^'" > "$work/uris" || {
     cat "$work/err" >&2
-    die "apt cannot resolve '$name'${parent:+ on top of lock '$parent' (if versions of that are gone, run nix/tools/lock.sh $parent, then this again)}"
+    die "apt cannot resolve '$name'${parent:+ on top of lock '$parent'; if versions of that are gone: nix/tools/lock.sh $parent $name}"
   }
   # 'URI' FILE SIZE SHA256:HASH, where FILE is name_version_arch.deb with %-escapes
   sed -E 's/%3a/:/gI; s/%2b/+/gI; s/%7e/~/gI' "$work/uris" | awk -v debian="$debian" -v security="$security" -v date="$date" '
@@ -60,7 +65,8 @@ lock() {
       if (index($1, debian) == 1) { repo = "debian"; path = substr($1, length(debian) + 1) }
       else { repo = "debian-security"; path = substr($1, length(security) + 1) }
       split(substr($2, 1, length($2) - 4), part, "_"); sub(/^SHA256:/, "", $4)
-      printf "  { \"name\": \"%s\", \"version\": \"%s\", \"arch\": \"%s\", \"repo\": \"%s\", \"path\": \"%s\", \"size\": %d, \"sha256\": \"%s\" }\n", part[1], part[2], part[3], repo, path, $3, $4
+      printf "  { \"name\": \"%s\", \"version\": \"%s\", \"arch\": \"%s\", ", part[1], part[2], part[3]
+      printf "\"repo\": \"%s\", \"path\": \"%s\", \"size\": %d, \"sha256\": \"%s\" }\n", repo, path, $3, $4
     }' | LC_ALL=C sort > "$work/rows"
   grep -qvE '"sha256": "[0-9a-f]{64}"' "$work/rows" && die "apt gave no SHA256 for a package of '$name'"
   { printf '{ "date": "%s", "packages": [\n' "$date"; sed '$!s/$/,/' "$work/rows"; echo ']}'; } > "nix/locks/$name.json"

@@ -18,14 +18,18 @@ lacking() {
 }
 
 seed_debs() {
-  local debian security failed=0 path sha repo where what lock url
+  local debian security url path sha repo where what lock failed=0
   nix eval --raw --file nix/seeds.nix debs | lacking > "$work/debs"
   [ -s "$work/debs" ] || return 0
+  if ! command -v apt-get > /dev/null; then
+    echo "seed: no apt on this machine; Nix will fetch $(wc -l < "$work/debs") .debs from the snapshot archive as it builds"
+    return
+  fi
   debian=$(mirror debian) || fail "apt on this machine has no Debian mirror (apt-get indextargets shows none ending in /debian/)"
   security=$(mirror debian-security) || security=${debian%/debian/}/debian-security/
   echo "seed: $(wc -l < "$work/debs") .debs from this machine's Debian mirror"
   mkdir "$work/in"
-  while read -r path sha repo where what lock; do
+  while read -r path sha repo where _; do
     [ "$repo" = debian ] && url=$debian || url=$security
     # Store paths are /nix/store/<32 characters>-NAME.
     printf '%s\n' "$url$where" "$work/in/${path:44}" "SHA256:$sha"
@@ -34,13 +38,20 @@ seed_debs() {
     < "$work/triples" > "$work/log" 2>&1 || true
   find "$work/in" -name '*.deb' -print0 | xargs -0 -r nix-store --add-fixed sha256 > /dev/null
   lacking < "$work/debs" > "$work/gone"
-  while read -r path sha repo where what lock; do
-    # Nix itself tries the snapshot archive, which keeps every version but is not reachable from everywhere.
-    nix-store --realise "$(nix-store --query --deriver "$path" 2> /dev/null || echo "$path")" > /dev/null 2>&1 && continue
-    echo "error: $what, locked in nix/locks/$lock.json, is not on this machine's Debian mirror. If a newer version replaced it: nix/tools/lock.sh $lock" >&2
+  [ -s "$work/gone" ] || return 0
+  # The snapshot archive keeps every version, but is not reachable from everywhere.
+  cut -d' ' -f7 "$work/gone" | xargs nix-store --realise --keep-going --option connect-timeout 5 --option download-attempts 1 \
+    > /dev/null 2>&1 || true
+  lacking < "$work/debs" > "$work/gone"
+  while read -r _ _ _ _ what lock _; do
+    echo "error: $what, locked in nix/locks/$lock.json, is neither on this machine's Debian mirror nor to be had from the" \
+      "snapshot archive. If a newer version replaced it, renew the lock: nix/tools/lock.sh $lock (or --all)" >&2
     failed=$((failed + 1))
   done < "$work/gone"
-  [ $failed = 0 ] || { grep -E '^(Err|E:|W:)' "$work/log" | tail -5 >&2; fail "$failed of $(wc -l < "$work/debs") .debs could not be had; the others are in the store"; }
+  [ $failed = 0 ] || {
+    grep -E '^(Err|E:|W:)' "$work/log" | tail -5 >&2
+    fail "$failed of $(wc -l < "$work/debs") .debs could not be had; the others are in the store"
+  }
 }
 
 # Cargo knows its registry, and reads the user's own configuration. A host's cargo may be missing or too
@@ -53,7 +64,8 @@ seed_crates() {
   root=$(nix build --no-link --json --file nix/seeds.nix rustRoot | sed 's/.*"out":"\([^"]*\)".*/\1/')
   lib=$root/usr/lib/x86_64-linux-gnu
   for tool in cargo rustc; do
-    printf '#!/bin/sh\nexec %s --library-path %s %s "$@"\n' "$root/usr/lib64/ld-linux-x86-64.so.2" "$lib:$lib/libproxy" "$root/usr/bin/$tool" > "$work/$tool"
+    printf '#!/bin/sh\nexec %s --library-path %s %s "$@"\n' "$root/usr/lib64/ld-linux-x86-64.so.2" "$lib" "$root/usr/bin/$tool" \
+      > "$work/$tool"
     chmod +x "$work/$tool"
   done
   RUSTC=$work/rustc CARGO_HTTP_CAINFO=${CARGO_HTTP_CAINFO:-/etc/ssl/certs/ca-certificates.crt} "$work/cargo" fetch --locked --quiet ||
