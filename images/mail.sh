@@ -12,3 +12,5 @@ inr install -d -o postfix -g postfix -m 700 /var/lib/postfix
 disable postfix.service postfix-resolvconf.service postfix-resolvconf.path dovecot.service dovecot.socket
 mask postfix-resolvconf.service postfix-resolvconf.path
 enable data-mail.automount postfix.service dovecot.service
+# A database of local aliases, which nothing reads; it holds what happened to be in memory when it was made.
+rm -f $R/etc/aliases.db
