@@ -141,7 +141,7 @@ pub enum Input {
 pub enum ClaimResult {
     /// It is ours.
     Won,
-    /// Another claim of that epoch, or a newer one, stands.
+    /// Another claim of that epoch, or a newer one, stands; or one on the claimant itself.
     Lost(Record),
     /// The share did not answer; whether it is ours is not known.
     Failed(String),
@@ -188,7 +188,9 @@ pub enum Output {
         /// The time-out.
         within: Duration,
     },
-    /// Create a claim file: [`Input::Claimed`]. The same claim may be tried again.
+    /// Create a claim file: [`Input::Claimed`]. The same claim may be tried again. To recover is
+    /// refused to a server whose own function somebody else has claimed: then that record comes
+    /// back as [`ClaimResult::Lost`].
     Claim(Claim),
     /// Replace the state file of an own claim.
     WriteState(Record),

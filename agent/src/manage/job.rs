@@ -19,6 +19,7 @@
 //!   after that it counts as stopped (Nt2) and is woken.
 //! * await service: ping alone proves nothing, a booting machine answers it before its services
 //!   run. `up` means that every service was examined healthy.
+//!   A service that stays away is restarted through the agent now and then.
 //! * watch: after `down` the target is examined every T_im, so that one repaired by hand
 //!   comes home too.
 
@@ -72,6 +73,7 @@ pub(super) struct Job {
     /// The target's boot when the job began, as far as it told.
     boot: Option<u64>,
     network: bool,
+    next_cure: Now,
 }
 
 impl Job {
@@ -103,6 +105,7 @@ impl Job {
             next: context.now,
             boot: None,
             network: false,
+            next_cure: Now::default(),
         };
         job.tick(context);
         job
@@ -279,6 +282,8 @@ impl Job {
         let verdict = self.exam.as_mut()?.pinged(context, id, ok);
         if ok && !self.network {
             self.network = true;
+            // A booting machine gets time for its services.
+            self.next_cure = context.now + 2 * context.timings().t_im;
             if matches!(
                 self.step,
                 Step::RestartCheck { .. } | Step::AwaitNetwork { .. }
@@ -334,9 +339,20 @@ impl Job {
                 };
             }
             (_, Verdict::NoNetwork) => self.network = false,
+            (Step::AwaitService { .. } | Step::Watch, Verdict::NoService(_)) => {
+                self.cure(context);
+            }
             _ => {}
         }
         None
+    }
+
+    /// The network is there, a service is not: its agent, if it runs, restarts it now and then.
+    fn cure(&mut self, context: &mut Context) {
+        if context.now >= self.next_cure {
+            self.next_cure = context.now + 2 * context.timings().t_im;
+            context.send(&self.target, Message::RestartService);
+        }
     }
 
     fn up(&mut self, context: &mut Context) -> Outcome {

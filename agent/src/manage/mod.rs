@@ -132,14 +132,18 @@ impl Management {
         let ready = self
             .ready
             .then(|| self.home.deadline().min(self.sync.deadline(context)));
-        managers
+        let due = managers
             .chain(cases)
             .chain(guests)
             .chain(errands)
             .chain(ready)
-            .fold(self.next_read, Now::min)
+            .fold(self.next_read, Now::min);
+        if due > context.now {
+            due
+        } else {
             // All that was due is done; what still looks due waits for an input.
-            .max(context.now + LEAST)
+            context.now + LEAST
+        }
     }
 
     /// The management files as this server sees them.

@@ -144,6 +144,13 @@ async fn try_claim(
             ours
         }
     };
+    if claim.purpose == Purpose::Recover {
+        // Who is itself claimed must not act for others.
+        let own = share.newest_claim(&claim.owner).await?.and_then(record);
+        if let Some(own) = own.filter(|own| own.is_away() && own.claim.owner != claim.owner) {
+            return Ok(ClaimResult::Lost(own));
+        }
+    }
     let newest = share.newest_claim(&claim.function).await?;
     let outcome = match newest {
         // Taken already: what counts is the newest, which may be newer still.

@@ -84,6 +84,7 @@ pub(super) struct Case {
     next: Now,
     progress: Progress,
     told_no_room: bool,
+    told_claim: bool,
 }
 
 impl Case {
@@ -142,6 +143,7 @@ impl Case {
             next: context.now,
             progress: Progress::Backup,
             told_no_room: false,
+            told_claim: false,
             claim,
         }
     }
@@ -216,6 +218,7 @@ impl Case {
         match result {
             ClaimResult::Won => {
                 self.claim = claim.clone();
+                self.told_claim = false;
                 self.job.raise(claim.epoch);
                 let (target, epoch) = (claim.function.clone(), claim.epoch);
                 context.log(Event::Claimed { target, epoch });
@@ -246,11 +249,10 @@ impl Case {
             }
             ClaimResult::Failed(reason) => {
                 *ours.1 = pause;
-                let target = claim.function.clone();
-                context.log(Event::ClaimFailed {
-                    target,
-                    reason: reason.clone(),
-                });
+                if !std::mem::replace(&mut self.told_claim, true) {
+                    let (target, reason) = (claim.function.clone(), reason.clone());
+                    context.log(Event::ClaimFailed { target, reason });
+                }
                 true
             }
         }

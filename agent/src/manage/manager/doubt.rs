@@ -199,7 +199,7 @@ impl Manager {
             ClaimResult::Lost(record) => {
                 context.log(Event::ClaimLost { target, epoch });
                 context.learn(record.clone());
-                if record.is_away() {
+                if record.claim.function == self.target && record.is_away() {
                     self.wait_for(context, record.claim.owner.clone());
                 } else {
                     self.regular(context);
@@ -209,10 +209,12 @@ impl Manager {
             }
             ClaimResult::Failed(reason) => {
                 let reason = reason.clone();
-                if let Step::Tried { retry, .. } = step {
+                if let Step::Tried { retry, failed, .. } = step {
                     *retry = context.now + context.timings().t_wait;
+                    if !std::mem::replace(failed, true) {
+                        context.log(Event::ClaimFailed { target, reason });
+                    }
                 }
-                context.log(Event::ClaimFailed { target, reason });
                 if let (Mode::NetworkExamination(_), None) = (&self.mode, &self.exam) {
                     self.ping(context);
                 }
@@ -227,11 +229,12 @@ pub(super) fn claim(context: &mut Context, target: &ServerName) -> Step {
     Step::Tried {
         claim,
         retry: context.now + context.timings().t_va,
+        failed: false,
     }
 }
 
 pub(super) fn retry(context: &mut Context, step: &mut Step) {
-    if let Step::Tried { claim, retry } = step {
+    if let Step::Tried { claim, retry, .. } = step {
         if context.now >= *retry {
             *retry = context.now + context.timings().t_va;
             context.out.push(Output::Claim(claim.clone()));

@@ -99,8 +99,15 @@ pub(super) struct Doubt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
     None,
-    Tried { claim: Claim, retry: Now },
-    Won { claim: Claim, out: Now },
+    Tried {
+        claim: Claim,
+        retry: Now,
+        failed: bool,
+    },
+    Won {
+        claim: Claim,
+        out: Now,
+    },
 }
 
 /// How far the repair of a service got.
@@ -376,9 +383,10 @@ impl Manager {
             }
             (Mode::NetworkExamination(_), Verdict::Healthy) => self.network_recovered(context),
             (Mode::NetworkExamination(doubt), Verdict::NoNetwork) => {
-                doubt.again = true;
-                let target = self.target.clone();
-                context.log(Event::NetworkTroubleConfirmed { target });
+                if !std::mem::replace(&mut doubt.again, true) {
+                    let target = self.target.clone();
+                    context.log(Event::NetworkTroubleConfirmed { target });
+                }
                 self.doubt_on(context)
             }
             (Mode::ServiceRecovery(repair @ Repair::Network), Verdict::Healthy) => {

@@ -10,8 +10,21 @@ use crate::cluster::Settings;
 enum Fault {
     PowerOff(usize),
     Restart(usize),
-    Service { at: usize, curable: bool },
+    Service {
+        at: usize,
+        curable: bool,
+    },
     Cut(usize, usize),
+    OneWay(usize, usize),
+    /// These servers and the share on one side, the rest on the other.
+    Partition(u8),
+    Agent {
+        at: usize,
+        restart: bool,
+    },
+    Freeze(usize),
+    Thaw,
+    Late(usize),
     Share,
     Loss(u64),
 }
@@ -23,6 +36,12 @@ fn fault() -> impl Strategy<Value = Fault> {
         2 => server.clone().prop_map(Fault::Restart),
         2 => (server.clone(), any::<bool>()).prop_map(|(at, curable)| Fault::Service { at, curable }),
         2 => (server.clone(), server.clone()).prop_map(|(a, b)| Fault::Cut(a, b)),
+        1 => (server.clone(), server.clone()).prop_map(|(a, b)| Fault::OneWay(a, b)),
+        2 => any::<u8>().prop_map(Fault::Partition),
+        2 => (server.clone(), any::<bool>()).prop_map(|(at, restart)| Fault::Agent { at, restart }),
+        1 => server.clone().prop_map(Fault::Freeze),
+        1 => Just(Fault::Thaw),
+        1 => server.clone().prop_map(Fault::Late),
         1 => server.prop_map(|a| Fault::Cut(a, NAMES.len())),
         1 => Just(Fault::Share),
         1 => (1..200_u64).prop_map(Fault::Loss),
@@ -40,24 +59,51 @@ fn strike(world: &mut World, fault: &Fault) {
             machine.curable = curable;
         }
         Fault::Cut(a, b) => world.cut_link(server(a).as_str(), server(b).as_str()),
+        Fault::OneWay(a, b) => {
+            world.cut.insert((server(a), server(b)));
+        }
+        Fault::Partition(side) => {
+            let with_share = |at: usize| at == NAMES.len() || side & (1 << at) != 0;
+            for a in 0..=NAMES.len() {
+                for b in (a + 1)..=NAMES.len() {
+                    if with_share(a) != with_share(b) {
+                        world.cut_link(server(a).as_str(), server(b).as_str());
+                    }
+                }
+            }
+        }
+        Fault::Agent { at, restart } => world.crash_agent(server(at).as_str(), restart),
+        Fault::Freeze(at) => world.freeze(&server(at)),
+        Fault::Thaw => world.thaw(),
+        Fault::Late(at) => world.feed_late(server(at).as_str(), 2000),
         Fault::Share => world.share_up = false,
         Fault::Loss(per_mille) => world.loss = per_mille,
     }
 }
 
 fn heal(world: &mut World) {
+    world.thaw();
     world.cut.clear();
     world.share_up = true;
     world.loss = 0;
     for server in NAMES.map(name) {
         world.machines.get_mut(&server).unwrap().curable = true;
         world.power_on(&server);
+        world.revive_agent(&server);
     }
+}
+
+/// `RINGWARD_CASES` runs more of them.
+fn cases() -> u32 {
+    std::env::var("RINGWARD_CASES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(12)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 16,
+        cases: cases(),
         failure_persistence: None,
         max_shrink_iters: 24,
         ..ProptestConfig::default()

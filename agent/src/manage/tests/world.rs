@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::cluster::{Group, ManagementData, ServerName, Service, Settings};
-use crate::manage::claim::{Record, State};
+use crate::manage::claim::{Purpose, Record, State};
 use crate::manage::{ClaimResult, Config, Event, ExamId, Input, Management, Now, Output, Query};
 
 pub(super) const NAMES: [&str; 6] = ["mail", "web1", "ftp", "web2", "proxy", "login"];
@@ -73,6 +73,8 @@ pub(super) struct World {
     pub(super) times: Times,
     pub(super) cut: BTreeSet<(ServerName, ServerName)>,
     pub(super) loss: u64,
+    /// Frozen machines, and what waits for them.
+    frozen: BTreeMap<ServerName, Vec<(u64, Input)>>,
     random: u64,
     settings: Settings,
     base: Group,
@@ -110,6 +112,7 @@ impl World {
             },
             cut: BTreeSet::new(),
             loss: 0,
+            frozen: BTreeMap::new(),
             random: 1,
             settings,
             base: Group::parse("group", &group).unwrap(),
@@ -180,6 +183,11 @@ impl World {
                     self.feed(&server, Input::Tick);
                 }
             }
+            Happening::Input(server, boot, input) if self.frozen.contains_key(&server) => {
+                if let Some(waiting) = self.frozen.get_mut(&server) {
+                    waiting.push((boot, input));
+                }
+            }
             Happening::Input(server, boot, input) => {
                 if self.alive(&server, boot) {
                     self.done(&server, &input);
@@ -219,7 +227,10 @@ impl World {
             Happening::Agent(server) => self.start_agent(&server),
             Happening::Ping(server, id, end) => {
                 let there = self.machines[&id.target].powered && self.machines[&id.target].network;
-                let ok = there && self.linked(&server, &id.target);
+                let ok = there
+                    && !self.frozen.contains_key(&id.target)
+                    && self.linked(&server, &id.target)
+                    && self.linked(&id.target, &server);
                 let boot = self.machines[&server].boot;
                 let input = Input::Pinged { id, ok };
                 let after = if ok {
@@ -234,6 +245,8 @@ impl World {
                 let ok = machine.powered
                     && machine.network
                     && machine.service
+                    && !self.frozen.contains_key(&id.target)
+                    && self.linked(&id.target, &server)
                     && self.linked(&server, &id.target);
                 let boot = self.machines[&server].boot;
                 let input = Input::Probed { id, service, ok };
@@ -274,6 +287,12 @@ impl World {
         if !self.share_up || !self.linked(server, &name("share")) {
             return ClaimResult::Failed("no answer".to_owned());
         }
+        let own = self.share.get(server).and_then(|records| records.last());
+        if let Some(own) = own.filter(|own| own.is_away() && own.claim.owner != *server) {
+            if claim.purpose == Purpose::Recover {
+                return ClaimResult::Lost(own.clone());
+            }
+        }
         let records = self.share.entry(claim.function.clone()).or_default();
         match records.last() {
             Some(last) if last.claim == *claim => ClaimResult::Won,
@@ -289,11 +308,15 @@ impl World {
     }
 
     fn feed(&mut self, server: &ServerName, input: Input) {
+        if self.frozen.contains_key(server) {
+            return;
+        }
         let now = self.now;
         let machine = self.machine(server);
         let Some(management) = machine.management.as_mut().filter(|_| machine.powered) else {
             return;
         };
+
         let seen = (now, server.clone(), input.clone());
         let outputs = management.handle(now, input);
         let due = management.next_deadline().max(now + ms(1));
@@ -434,6 +457,7 @@ impl World {
 
     /// A shutdown: all of it is gone at once, its VIP and VMs with it.
     pub(super) fn power_off(&mut self, server: &ServerName) {
+        self.frozen.remove(server);
         let machine = self.machine(server);
         machine.powered = false;
         machine.network = false;
@@ -472,6 +496,31 @@ impl World {
             .retain(|(function, holder), _| function == holder || *holder != server);
         if restart {
             self.at(1000, Happening::Agent(server));
+        }
+    }
+
+    /// An agent that is dead on a machine that runs is started again.
+    pub(super) fn revive_agent(&mut self, server: &ServerName) {
+        let machine = &self.machines[server];
+        if machine.powered && machine.network && machine.management.is_none() {
+            self.at(100, Happening::Agent(server.clone()));
+        }
+    }
+
+    /// The machine stands still: it neither answers nor acts, but what it holds stays.
+    pub(super) fn freeze(&mut self, server: &ServerName) {
+        if self.machines[server].powered {
+            self.frozen.entry(server.clone()).or_default();
+        }
+    }
+
+    /// All frozen machines go on with what came meanwhile.
+    pub(super) fn thaw(&mut self) {
+        for (server, waiting) in std::mem::take(&mut self.frozen) {
+            self.feed(&server, Input::Late(Duration::from_secs(9)));
+            for (boot, input) in waiting {
+                self.at(1, Happening::Input(server.clone(), boot, input));
+            }
         }
     }
 
