@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A backup VM boots in 10-20 s under emulation, and is saved in 2 s.
-const PREPARE_WITHIN: Duration = Duration::from_secs(300);
+const PREPARE_WITHIN: Duration = Duration::from_secs(600);
 /// Until every server says that all it manages is in order.
-const REGULAR_WITHIN: Duration = Duration::from_secs(180);
+const REGULAR_WITHIN: Duration = Duration::from_secs(300);
 /// Until every golden state is loaded somewhere: 5 s each, and the agents measure load first.
 const LOADED_WITHIN: Duration = Duration::from_secs(240);
 /// A status is a file that the agent has written.
@@ -53,6 +53,10 @@ pub fn prepare(
             Step::Done(format!("golden state made in {took:.1} s")),
         );
         Ok(())
+    })?;
+    // Until now they were held back: a manager takes a server that does not run yet for a troubled one.
+    in_parallel(&servers, servers.len(), |machine| {
+        machine.script("ringward flag set").map(drop)
     })?;
     wait_regular(&servers, cancel, tell)?;
     if standby {

@@ -273,7 +273,7 @@ impl Parts {
             }
         };
         let disks = o.run_dir.join("disks");
-        *machines = self.fleet(|name| set.stand_on(name, &disks, &o.bundle.tools))?;
+        *machines = self.fleet(false, |name| set.stand_on(name, &disks, &o.bundle.tools))?;
         ready::restore(machines, &set, o.at_once, cancel, tell)
     }
 
@@ -312,7 +312,7 @@ impl Parts {
             "lab",
             Step::Done(format!("media and volumes made in {took:.1} s")),
         );
-        self.fleet(|name| Ok(set.disks(name)))
+        self.fleet(true, |name| Ok(set.disks(name)))
     }
 
     fn specs(&self) -> impl Iterator<Item = &'static Spec> + '_ {
@@ -322,7 +322,11 @@ impl Parts {
             .filter(move |m| only.is_empty() || only.contains(&m.name))
     }
 
-    fn fleet(&self, disks: impl Fn(&str) -> Result<Vec<Disk>>) -> Result<Vec<Arc<Machine>>> {
+    fn fleet(
+        &self,
+        hold_managers: bool,
+        disks: impl Fn(&str) -> Result<Vec<Disk>>,
+    ) -> Result<Vec<Arc<Machine>>> {
         let o = &self.options;
         let machine = |spec: &'static Spec| {
             let logs = o.run_dir.join("machines").join(spec.name);
@@ -334,6 +338,7 @@ impl Parts {
                 disks: disks(spec.name)?,
                 sockets: Sockets::new(&self.sockets, spec.name),
                 console_log: logs.join("console.log"),
+                hold_managers,
             };
             let (tools, log) = (o.bundle.tools.clone(), logs.join("qemu.log"));
             let (nursery, events) = (self.nursery.clone(), self.events.clone());

@@ -7,6 +7,8 @@ use super::accel::Accel;
 use super::bundle::{Image, Toolbox};
 use super::error::Result;
 use super::network::Spec;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,9 @@ pub const DEVICES_VERSION: u32 = 1;
 /// from credentials and so not in any image, and no work on processor flaws that emulation lacks.
 const LAB_CMDLINE: &str = "systemd.set_credential=agetty.autologin:root \
      systemd.set_credential=login.noauth:yes mitigations=off";
+
+/// Removes the flag file at boot, by a line for systemd-tmpfiles.
+const HOLD: &str = "r /var/lib/ringward/flag";
 
 /// A disk of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +73,8 @@ pub struct Launch {
     pub sockets: Sockets,
     /// Where its serial console is logged.
     pub console_log: PathBuf,
+    /// Boot without the flag file, so that the managers wait until all servers are there.
+    pub hold_managers: bool,
 }
 
 /// Whether QEMU boots or waits for a saved state.
@@ -100,10 +107,13 @@ impl Launch {
         }
         args.path("-kernel", "", &self.image.file("vmlinuz"), "");
         args.path("-initrd", "", &self.image.file("initrd"), "");
-        args.add(
-            "-append",
-            &format!("{} {LAB_CMDLINE}", self.image.cmdline()?),
-        );
+        let mut append = format!("{} {LAB_CMDLINE}", self.image.cmdline()?);
+        if self.hold_managers {
+            let line = STANDARD.encode(HOLD);
+            append.push_str(" systemd.set_credential_binary=tmpfiles.extra:");
+            append.push_str(&line);
+        }
+        args.add("-append", &append);
         for disk in &self.disks {
             let kind = if disk.name == "site" {
                 format!("if=none,id={},format=raw,readonly=on,file=", disk.name)
@@ -214,6 +224,7 @@ mod tests {
             ],
             sockets: Sockets::new(Path::new("/s"), "ftp"),
             console_log: "/run/console.log".into(),
+            hold_managers: true,
         };
         let boot = launch.args(&bundle.tools, Start::Boot).unwrap();
         let incoming = launch.args(&bundle.tools, Start::Incoming).unwrap();
