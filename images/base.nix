@@ -5,7 +5,7 @@
   kind = "layer";
   parent = null;
   packages = [
-    "iproute2" "iputils-arping" "kmod" "linux-image-cloud-amd64" "netbase" "nfs-common" "passwd" "procps"
+    "iproute2" "iputils-arping" "kmod" "linux-image-cloud-amd64" "login" "netbase" "nfs-common" "passwd" "procps"
     "qemu-guest-agent" "systemd" "systemd-sysv" "tiny-initramfs" "udev"
   ];
   files = [ ./base ];

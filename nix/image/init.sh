@@ -26,18 +26,19 @@ partition() {
   echo "/dev/${name##*/}"
 }
 
-modprobe -aq ext4 sd_mod
+# No shell: whoever sits at the console of an appliance gets none without a password.
+give_up() { echo "ringward: $*; rebooting in 10 s"; sleep 10; reboot -f; }
+
+modprobe -aq ext4 sd_mod virtio_pci virtio_blk nvme
 tries=0
 until device=$(partition "$wanted"); do
+  # Drivers for all else that is there only when the usual two do not show the disk.
   load
   tries=$((tries + 1))
   [ $tries -gt 1 ] && sleep 0.1
-  if [ $tries = 300 ]; then
-    echo "ringward: no partition named '$wanted' after 30 s; block devices: $(echo /sys/class/block/*)"
-    exec sh
-  fi
+  [ $tries -lt 300 ] || give_up "no partition named '$wanted' after 30 s; block devices: $(echo /sys/class/block/*)"
 done
-mount -o rw "$device" /root || exec sh
+mount -o rw "$device" /root || give_up "cannot mount $device"
 if [ -n "$agent" ] && device=$(partition "$agent"); then
   modprobe -q erofs
   mount -t erofs -o ro "$device" /root/usr/lib/ringward
