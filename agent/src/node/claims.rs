@@ -288,3 +288,116 @@ async fn write_views(share: &Share, views: &Views) -> Result<(), ShareError> {
         .await?;
     share.replace("trouble", &views.trouble.to_string()).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Group, Operation};
+    use crate::manage::claim::Phase;
+
+    fn name(text: &str) -> ServerName {
+        text.parse().unwrap()
+    }
+
+    fn share() -> (tempfile::TempDir, Share) {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("claims")).unwrap();
+        let share = Share::open(directory.path(), Duration::from_secs(10));
+        (directory, share)
+    }
+
+    fn claim(function: &str, epoch: u64, owner: &str, purpose: Purpose) -> Claim {
+        Claim {
+            function: name(function),
+            epoch: Epoch(epoch),
+            owner: name(owner),
+            purpose,
+        }
+    }
+
+    #[tokio::test]
+    async fn one_claimant_wins_and_may_ask_again() {
+        let (_directory, share) = share();
+        let (mail, web) = (Shared::default(), Shared::default());
+        let first = claim("ftp", 1, "mail", Purpose::Recover);
+        for _ in 0..2 {
+            let result = try_claim(&share, &mail, &first).await.unwrap();
+            assert_eq!(result, ClaimResult::Won);
+        }
+        let second = claim("ftp", 1, "web", Purpose::Recover);
+        let result = try_claim(&share, &web, &second).await.unwrap();
+        let record = Record {
+            claim: first,
+            state: State::default(),
+        };
+        assert_eq!(result, ClaimResult::Lost(record));
+        let home = claim("ftp", 2, "mail", Purpose::Home);
+        assert_eq!(
+            try_claim(&share, &mail, &home).await.unwrap(),
+            ClaimResult::Won
+        );
+        // An epoch that is history cannot be had any more.
+        let late = claim("ftp", 1, "web", Purpose::Recover);
+        let Ok(ClaimResult::Lost(record)) = try_claim(&share, &web, &late).await else {
+            panic!("an old epoch was claimed");
+        };
+        assert_eq!(record.claim, home);
+    }
+
+    #[tokio::test]
+    async fn who_is_claimed_claims_nobody() {
+        let (_directory, share) = share();
+        let (mail, ftp) = (Shared::default(), Shared::default());
+        let on_ftp = claim("ftp", 1, "mail", Purpose::Recover);
+        try_claim(&share, &mail, &on_ftp).await.unwrap();
+        let by_ftp = claim("mail", 1, "ftp", Purpose::Recover);
+        let result = try_claim(&share, &ftp, &by_ftp).await.unwrap();
+        let record = Record {
+            claim: on_ftp,
+            state: State::default(),
+        };
+        assert_eq!(result, ClaimResult::Lost(record));
+    }
+
+    #[tokio::test]
+    async fn a_state_reads_back_also_after_a_restart() {
+        let (_directory, share) = share();
+        let before = Shared::default();
+        let claim = claim("ftp", 1, "mail", Purpose::Recover);
+        try_claim(&share, &before, &claim).await.unwrap();
+        let me = name("mail");
+        for (revision, phase) in [(1, Phase::Starting), (2, Phase::Serving)] {
+            let state = State {
+                revision,
+                phase,
+                host: Some(name("web")),
+            };
+            let record = Record {
+                claim: claim.clone(),
+                state,
+            };
+            let after = Shared::default();
+            // What a restarted node reads first tells it its own claims.
+            newest(&share, &after, &claim.function, &me).await.unwrap();
+            write_state(&share, &after, &record).await.unwrap();
+            let read = newest(&share, &after, &claim.function, &me).await.unwrap();
+            assert_eq!(read, Some(record));
+        }
+    }
+
+    #[tokio::test]
+    async fn views_are_written_whole() {
+        let (directory, share) = share();
+        let views = Views {
+            group: Group::parse("g", "1 mail mail.dat\n").unwrap(),
+            separation: Group::parse("s", "2 ftp ftp.dat\n").unwrap(),
+            operation: Operation::default(),
+            ..Views::default()
+        };
+        write_views(&share, &views).await.unwrap();
+        let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+        assert!(read("group").starts_with("1 mail mail.dat\n# ringward"));
+        assert!(read("separation").starts_with("2 ftp ftp.dat\n# ringward"));
+        assert!(read("trouble").starts_with("# ringward"));
+    }
+}

@@ -175,3 +175,67 @@ fn boot() -> u64 {
     // Kept below 2^53, which every JSON reader holds exactly.
     (seconds << 20 | (nanos / 1000)) & ((1 << 53) - 1) ^ u64::from(std::process::id())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::share::seal;
+
+    const MAIL: &str = "172.21.14.201\nmail\n172.21.14.1\n00:00:00:00:00:01\npostfix\nNETWORK\n\
+                        mailb\n172.21.14.101\n";
+
+    fn paths(root: &Path) -> Paths {
+        let at = |name: &str| {
+            let path = root.join(name);
+            fs::create_dir_all(&path).unwrap();
+            path
+        };
+        Paths {
+            site: at("site"),
+            state: at("state"),
+            share: at("share"),
+            run: at("run"),
+        }
+    }
+
+    #[tokio::test]
+    async fn group_and_separation_are_all_servers() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = paths(root.path());
+        let home = paths.last_good();
+        fs::create_dir_all(&home).unwrap();
+        fs::write(paths.site.join("node.toml"), "name = \"mail\"\n").unwrap();
+        let missing = Facts::load(&paths).await.unwrap_err().to_string();
+        assert!(
+            missing.contains("the executer copies it from the share"),
+            "{missing}"
+        );
+
+        let write = |name: &str, text: &str| fs::write(home.join(name), text).unwrap();
+        write("group", &seal("2 ftp ftp.dat\n"));
+        write("separation", &seal("1 mail mail.dat\n2 ftp ftp.dat\n"));
+        write("mail.dat", MAIL);
+        write("ftp.dat", &MAIL.replace("mail", "ftp"));
+        write("cluster.toml", "profile = \"fast\"\n");
+        let size = paths.share.join("images/mailb");
+        fs::create_dir_all(&size).unwrap();
+        fs::write(size.join("vm.toml"), "memory_mb = 192\nvcpus = 1\n").unwrap();
+        let facts = Facts::load(&paths).await.unwrap();
+        let names: Vec<String> = facts.config.base.names().map(ToString::to_string).collect();
+        assert_eq!(names, ["mail", "ftp"]);
+        assert_eq!(
+            facts.config.vm_memory_kb.get(&facts.config.me),
+            Some(&196_608)
+        );
+
+        fs::write(paths.site.join("node.toml"), "name = \"web\"\n").unwrap();
+        let stranger = Facts::load(&paths).await.unwrap_err().to_string();
+        assert!(
+            stranger.starts_with("web is in neither group nor separation"),
+            "{stranger}"
+        );
+        write("group", "2 ftp ftp.dat\n");
+        let torn = Facts::load(&paths).await.unwrap_err();
+        assert!(matches!(torn, FactsError::Damaged { .. }), "{torn}");
+    }
+}

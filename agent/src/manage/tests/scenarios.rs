@@ -276,3 +276,30 @@ fn a_golden_state_is_kept_where_it_will_be_used() {
     });
     assert_eq!(used.len(), 1);
 }
+
+#[test]
+fn p1_restarts_while_it_owns_a_recovery() {
+    let mut world = ring();
+    world.power_off(&name("ftp"));
+    world.run_until(50.0);
+    world.crash_agent("web1", true);
+    world.run_until(100.0);
+    insta::assert_snapshot!(recovered(&world));
+    assert_eq!(world.vms.len(), 1);
+    world.run_until(400.0);
+    world.assert_all_home();
+}
+
+#[test]
+fn nobody_acts_while_the_share_is_away() {
+    let mut world = ring();
+    world.share_up = false;
+    world.power_off(&name("ftp"));
+    world.run_until(100.0);
+    assert_eq!(recovered(&world), "");
+    world.share_up = true;
+    world.run_until(120.0);
+    assert_eq!(world.vms.len(), 1);
+    world.run_until(500.0);
+    world.assert_all_home();
+}
