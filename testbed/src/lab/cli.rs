@@ -124,11 +124,13 @@ pub fn run(command: LabCommand, lab: Option<&Path>) -> Result<ExitCode> {
             let Answer::Status(status) = Client::connect()?.ask(&Request::Status)? else {
                 bail!("the lab gave an unexpected answer");
             };
-            if json {
-                println!("{}", serde_json::to_string_pretty(&status)?);
+            let text = if json {
+                serde_json::to_string_pretty(&status)?
             } else {
-                println!("{}", table(&status));
-            }
+                table(&status)
+            };
+            // A reader that has seen enough, such as `head`, is no error.
+            let _ = writeln!(std::io::stdout(), "{text}");
         }
         LabCommand::Shell { node, command } => return shell(&node, command),
         LabCommand::Power { node, action } => {

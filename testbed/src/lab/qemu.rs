@@ -16,9 +16,11 @@ use std::path::{Path, PathBuf};
 pub const DEVICES_VERSION: u32 = 1;
 
 /// Kernel parameters that the lab adds to those of the image: a root shell on the serial console,
-/// from credentials and so not in any image, and no work on processor flaws that emulation lacks.
+/// from credentials and so not in any image; no work on processor flaws that emulation lacks; and
+/// patience with devices, since on a busy host an emulated one may take a minute to show up.
 const LAB_CMDLINE: &str = "systemd.set_credential=agetty.autologin:root \
-     systemd.set_credential=login.noauth:yes mitigations=off";
+     systemd.set_credential=login.noauth:yes mitigations=off \
+     systemd.default_device_timeout_sec=180";
 
 /// Removes the flag file at boot, by a line for systemd-tmpfiles.
 const HOLD: &str = "r /var/lib/ringward/flag";
