@@ -2,8 +2,9 @@
 //!
 //! While all is healthy, P1 of each function keeps its state loaded on the host that placement
 //! favours, all functions taken together so that they spread. Another host must be favoured for
-//! `standby_move` before the state moves; a lost host is replaced at once. The order is repeated
-//! every T_im, because a host forgets when it restarts.
+//! `standby_move` before the state moves. The order is repeated every T_im, because a host forgets
+//! when it restarts. States are placed a few at a time, each function in its turn of the rounds:
+//! loading all at once would make the share slow enough for healthy services to look ill.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +15,16 @@ use super::message::Message;
 use super::placement;
 use crate::cluster::{Activation, ServerName};
 
+/// Rounds until each function had its turn.
+const TURNS: usize = 6;
+
 /// What this server decided, as P1, and what it has loaded, as a host.
 #[derive(Debug, Default)]
 pub(super) struct Standbys {
     /// Since when another host is favoured.
     favoured: BTreeMap<ServerName, (ServerName, Now)>,
     loaded: Vec<ServerName>,
+    rounds: usize,
 }
 
 impl Standbys {
@@ -42,10 +47,17 @@ impl Standbys {
             &context.samples,
             &context.running(),
         );
+        self.rounds += 1;
         for function in mine {
             let Some(host) = wanted.get(function) else {
                 continue;
             };
+            let place = context.views.group.position(function).unwrap_or(0);
+            let placed = context.standbys.get(function);
+            let alive = placed.is_some_and(|host| context.views.group.contains(host));
+            if !alive && place % TURNS != self.rounds % TURNS {
+                continue;
+            }
             self.decide(context, function, host);
         }
     }

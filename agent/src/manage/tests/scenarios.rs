@@ -258,7 +258,7 @@ fn a_golden_state_is_kept_where_it_will_be_used() {
     let mut world = World::new(6, Settings::default());
     world.run_until(5.0);
     world.tell_loads();
-    world.run_until(25.0);
+    world.run_until(85.0);
     let placed: Vec<String> = world
         .log
         .iter()
@@ -267,7 +267,7 @@ fn a_golden_state_is_kept_where_it_will_be_used() {
         .collect();
     insta::assert_snapshot!(placed.join("\n"));
     world.power_off(&name("ftp"));
-    world.run_until(60.0);
+    world.run_until(120.0);
     let used = world.events(|e| match e {
         Event::VmStart { target, host, .. } => {
             placed.contains(&format!("{target}: standby on {host}"))
