@@ -42,6 +42,8 @@ pub(super) struct Home {
     /// Whom to tell that the VIP is off, and the epoch of the order.
     confirm: Option<(ServerName, Epoch)>,
     passive: Option<Epoch>,
+    /// Why the address could not be set, as last logged.
+    complaint: Option<String>,
 }
 
 impl Home {
@@ -54,6 +56,7 @@ impl Home {
             barred: Epoch(0),
             confirm: None,
             passive: None,
+            complaint: None,
         }
     }
 
@@ -192,6 +195,7 @@ impl Home {
             Ok(()) => {
                 self.held = Held::On;
                 self.passive = None;
+                self.complaint = None;
                 let epoch = context.ledger.epoch(&me);
                 context.lease = Some(self.until);
                 context.out.push(Output::KeepVip { until: self.until });
@@ -203,7 +207,10 @@ impl Home {
             }
             Err(reason) => {
                 self.held = Held::Off;
-                context.log(Event::VipLetGo { vip, reason });
+                if self.complaint.as_ref() != Some(&reason) {
+                    self.complaint = Some(reason.clone());
+                    context.log(Event::VipLetGo { vip, reason });
+                }
             }
         }
     }

@@ -98,7 +98,12 @@ impl VmLanes {
     /// Destroys all.
     pub(super) async fn end(self) {
         drop(self.lanes);
-        for vm in &self.vms {
+        let here = match timeout(RELEASE, self.hypervisor.running()).await {
+            Ok(Ok(here)) => here,
+            _ => return,
+        };
+        let ours = |vm: &&ServerName| here.iter().any(|(name, _)| name == vm.as_str());
+        for vm in self.vms.iter().filter(ours) {
             release(&self.hypervisor, vm).await;
         }
     }
