@@ -135,6 +135,9 @@ impl Status {
         };
         let json = serde_json::to_vec(&status).map_err(|e| failed("encode")(e.into()))?;
         let part = path.with_extension("part");
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(failed("make the directory of"))?;
+        }
         fs::write(&part, json).map_err(failed("write"))?;
         fs::rename(&part, path).map_err(failed("replace"))
     }
