@@ -3,6 +3,11 @@
 //! Arrows point one way: [`cluster`] (facts) `<-` [`manage`] (decisions) `<-` node `->` host,
 //! probe, share, peer (effects). `cluster` and `manage` are pure: no clock, no random, no I/O.
 
+#![allow(
+    clippy::format_collect,
+    reason = "the texts are short, and it reads well"
+)]
+
 pub mod check;
 pub mod cluster;
 pub mod keys;

@@ -41,8 +41,7 @@ impl Place {
             .unwrap()
             .lines()
             .filter(|line| !line.starts_with(" WARN "))
-            .map(|line| format!("{line}\n"))
-            .collect();
+            .fold(String::new(), |text, line| text + line + "\n");
         let text = text.replace(&self.path().display().to_string(), "PLACE");
         format!("{text}[{}]", output.status)
     }

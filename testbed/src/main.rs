@@ -1,5 +1,10 @@
 //! Command line of the testbed.
 
+#![allow(
+    clippy::format_collect,
+    reason = "the texts are short, and it reads well"
+)]
+
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -19,7 +19,7 @@ use super::services;
 /// systemd's network daemon.
 const UNIT: &str = "systemd-networkd";
 /// Multicast groups of rtnetlink as bits: links (group 1), IPv4 addresses (group 5).
-const GROUPS: u32 = 1 | 1 << 4;
+const GROUPS: u32 = 1 | (1 << 4);
 
 /// How patient the watch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -173,7 +173,7 @@ fn boot() -> u64 {
         .map_or(0, |since| since.subsec_nanos().into());
     let seconds = since.map_or(0, |since| since.as_secs());
     // Kept below 2^53, which every JSON reader holds exactly.
-    (seconds << 20 | (nanos / 1000)) & ((1 << 53) - 1) ^ u64::from(std::process::id())
+    (((seconds << 20) | (nanos / 1000)) & ((1 << 53) - 1)) ^ u64::from(std::process::id())
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ fn passive_port(reply: &str) -> Option<u16> {
         .map(|n| n.trim().parse().ok())
         .collect::<Option<_>>()?;
     match numbers[..] {
-        [_, _, _, _, high, low] => Some(u16::from(high) << 8 | u16::from(low)),
+        [_, _, _, _, high, low] => Some((u16::from(high) << 8) | u16::from(low)),
         _ => None,
     }
 }

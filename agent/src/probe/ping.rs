@@ -138,7 +138,7 @@ fn answers(received: &[u8], kind: Kind, nonce: u64) -> bool {
 fn checksum(data: &[u8]) -> u16 {
     let sum = data
         .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)))
+        .map(|pair| (u32::from(pair[0]) << 8) | u32::from(*pair.get(1).unwrap_or(&0)))
         .sum::<u32>();
     let folded = (sum & 0xffff) + (sum >> 16);
     !((folded & 0xffff) + (folded >> 16)) as u16

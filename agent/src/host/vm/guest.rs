@@ -191,7 +191,7 @@ fn decode(text: &str) -> String {
         .bytes()
         .filter_map(|c| DIGITS.iter().position(|&digit| digit == c))
     {
-        bits = bits << 6 | digit as u32;
+        bits = (bits << 6) | digit as u32;
         held += 6;
         if held >= 8 {
             held -= 8;
