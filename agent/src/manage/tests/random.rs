@@ -2,6 +2,7 @@
 //! checks both at every step), and after healing all is home again.
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::world::{NAMES, World, name};
 use crate::cluster::Settings;
@@ -93,6 +94,12 @@ fn heal(world: &mut World) {
     }
 }
 
+/// The same cases at each run; `RINGWARD_SEED` draws others.
+fn seed() -> u64 {
+    let set = std::env::var("RINGWARD_SEED").ok();
+    set.and_then(|n| n.parse().ok()).unwrap_or(1)
+}
+
 /// `RINGWARD_CASES` runs more of them.
 fn cases() -> u32 {
     std::env::var("RINGWARD_CASES")
@@ -105,6 +112,7 @@ proptest! {
     #![proptest_config(ProptestConfig {
         cases: cases(),
         failure_persistence: None,
+        rng_seed: RngSeed::Fixed(seed()),
         max_shrink_iters: 24,
         ..ProptestConfig::default()
     })]
