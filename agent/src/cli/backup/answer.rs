@@ -77,7 +77,8 @@ mod tests {
         };
         tokio::join!(server, client);
         answers(at, false).await.unwrap();
-        drop(listener);
-        answers(at, false).await.unwrap_err();
+        // Not the port just closed: a connection to a free port of one's own range can meet itself.
+        let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        answers(nobody, false).await.unwrap_err();
     }
 }
