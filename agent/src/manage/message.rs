@@ -1,7 +1,7 @@
 //! What agents say to each other.
 //!
 //! S, R, U, D and the flag are the paper's files (sections 3.1 and 3.2). Claims and grants are
-//! what keeps a VIP from having two owners; ARCHITECTURE.md proves it. Every message may be
+//! what keeps a VIP from having two owners; ARCHITECTURE.md says why, and what is open. Every message may be
 //! lost, repeated or late: orders carry an epoch and are repeated until answered, answers to
 //! old ones are ignored, and a grant counts from when its receiver asked for it.
 
