@@ -10,7 +10,9 @@ use std::time::Duration;
 const WITHIN: Duration = Duration::from_secs(10);
 
 /// The command that makes `trouble`, run on the server itself. The service program of St2 stays
-/// out of order until the server restarts, because a mask under /run is gone then.
+/// out of order until the server restarts, because a mask under /run is gone then. Nt1 and Nt2
+/// end all programs at once and then unmount: were units stopped one after the other, the service
+/// would be gone seconds before the network, and P1 would see a trouble of the service first.
 fn command(trouble: TroubleKind, server: &SiteServer) -> Vec<String> {
     let unit = server.daemons.first().map_or("", Daemon::name);
     let words: &[&str] = match trouble {
@@ -22,8 +24,8 @@ fn command(trouble: TroubleKind, server: &SiteServer) -> Vec<String> {
             "sh",
             unit,
         ],
-        TroubleKind::Nt1 => &["systemctl", "reboot"],
-        TroubleKind::Nt2 => &["systemctl", "poweroff"],
+        TroubleKind::Nt1 => &["systemctl", "reboot", "--force"],
+        TroubleKind::Nt2 => &["systemctl", "poweroff", "--force"],
     };
     words.iter().map(|word| (*word).to_owned()).collect()
 }
@@ -82,8 +84,8 @@ mod tests {
         insta::assert_snapshot!(all, @r#"
         ftp: vsftpd stopped: systemctl stop vsftpd
         ftp: vsftpd stopped and kept from starting: sh -c systemctl stop "$1"; systemctl mask --runtime --now "$1" sh vsftpd
-        ftp: restarted: systemctl reboot
-        ftp: shut down: systemctl poweroff
+        ftp: restarted: systemctl reboot --force
+        ftp: shut down: systemctl poweroff --force
         "#);
     }
 }
