@@ -60,10 +60,11 @@ pub fn prepare(
     })?;
     wait_regular(&servers, cancel, tell)?;
     if standby {
-        wait_loaded(&servers, cancel, tell)
-    } else {
-        Ok(())
+        wait_loaded(&servers, cancel, tell)?;
+        // Loading takes what the ring needs too; only one that is still at rest is worth keeping.
+        wait_regular(&servers, cancel, tell)?;
     }
+    Ok(())
 }
 
 /// Waits until every server reports a ring at rest.
@@ -93,8 +94,8 @@ fn wait_regular(servers: &[&Arc<Machine>], cancel: &Cancel, tell: &Listener) -> 
     Ok(())
 }
 
-/// Waits until a golden state of every function is kept loaded somewhere. That some are not is
-/// worth a note and no error: they are then restored from the share, only more slowly.
+/// Waits until a golden state of every function is kept loaded somewhere. A lab in which some are
+/// not is not ready: saved as it is, every later run would begin with it.
 fn wait_loaded(servers: &[&Arc<Machine>], cancel: &Cancel, tell: &Listener) -> Result<()> {
     tell(
         "lab",
@@ -118,10 +119,9 @@ fn wait_loaded(servers: &[&Arc<Machine>], cancel: &Cancel, tell: &Listener) -> R
             return Ok(());
         }
         if took > LOADED_WITHIN {
-            let (all, within) = (servers.len(), LOADED_WITHIN.as_secs());
-            let text = format!("{loaded} of {all} golden states are loaded after {within} s");
-            tell("lab", Step::Note(text));
-            return Ok(());
+            let hint = format!("; {loaded} of {} are", servers.len());
+            let doing = "keep all golden states loaded";
+            return Err(LabError::timeout("lab", doing, LOADED_WITHIN, hint));
         }
         cancel.sleep(Duration::from_secs(1))?;
     }
