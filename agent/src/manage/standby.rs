@@ -3,8 +3,9 @@
 //! While all is healthy, P1 of each function keeps its state loaded on the host that placement
 //! favours, all functions taken together so that they spread. Another host must be favoured for
 //! `standby_move` before the state moves. The order is repeated every T_im, because a host forgets
-//! when it restarts. States are placed a few at a time, each function in its turn of the rounds:
-//! loading all at once would make the share slow enough for healthy services to look ill.
+//! when it restarts. Each server places its functions in turns of its own rounds, so that they are not
+//! all loaded at once: the share would be slow enough for healthy services to look ill. The servers
+//! count their rounds each for itself, so turns of several can still coincide.
 
 use std::collections::BTreeMap;
 

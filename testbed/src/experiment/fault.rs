@@ -11,8 +11,8 @@ const WITHIN: Duration = Duration::from_secs(10);
 
 /// The command that makes `trouble`, run on the server itself. The service program of St2 stays
 /// out of order until the server restarts, because a mask under /run is gone then. Nt1 and Nt2
-/// end all programs at once and then unmount: were units stopped one after the other, the service
-/// would be gone seconds before the network, and P1 would see a trouble of the service first.
+/// end all programs at once and then unmount: with units stopped one after the other, the service
+/// was gone seconds before the network, and P1 saw a trouble of the service first.
 fn command(trouble: TroubleKind, server: &SiteServer) -> Vec<String> {
     let unit = server.daemons.first().map_or("", Daemon::name);
     let words: &[&str] = match trouble {
