@@ -38,6 +38,8 @@ pub(super) enum Command {
     Prepare(One),
     /// Resume the golden state here, examine its services, and measure the activation time
     Verify(One),
+    /// Load the golden state here and keep it paused, for this server's agent to use
+    Load(One),
     /// List the golden states on the share
     List(All),
 }
@@ -64,6 +66,7 @@ impl Command {
         match self {
             Self::Prepare(one) => one.run(Work::Prepare),
             Self::Verify(one) => one.run(Work::Verify),
+            Self::Load(one) => one.run(Work::Load),
             Self::List(all) => list(all),
         }
     }
@@ -73,6 +76,7 @@ impl Command {
 enum Work {
     Prepare,
     Verify,
+    Load,
 }
 
 impl One {
@@ -94,6 +98,7 @@ impl One {
                     match work {
                         Work::Prepare => prepare(&hypervisor, &backup, self.within).await,
                         Work::Verify => verify(&hypervisor, &backup, self.within).await,
+                        Work::Load => load(&hypervisor, &backup).await,
                     }
                 } => done,
                 () = terminated()? => Err(anyhow::anyhow!("stopped; nothing is changed")),
@@ -162,6 +167,16 @@ async fn verify(hypervisor: &Hypervisor, backup: &Backup, within: Duration) -> R
     let (runs, answers) = activate(hypervisor, backup, within).await?;
     println!("{vm}: loaded and paused: runs after {runs}, serves after {answers}");
     hypervisor.release(vm).await?;
+    Ok(())
+}
+
+async fn load(hypervisor: &Hypervisor, backup: &Backup) -> Result<()> {
+    let vm = &backup.plan.vm;
+    backup.take(hypervisor).await?;
+    let begun = Instant::now();
+    let meta = hypervisor.load(vm).await?;
+    let (generation, took) = (meta.generation, seconds(begun));
+    println!("{vm}: generation {generation} loaded after {took}");
     Ok(())
 }
 

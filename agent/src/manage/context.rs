@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::claim::{Claim, Phase, Purpose, Record, State};
 use super::io::{Asker, Config, ExamId, Now, Output, Views};
 use super::ledger::{self, Ledger};
-use super::placement::Sample;
+use super::placement::{self, Sample};
+use super::standby::Stock;
 use super::{Event, Message};
 use crate::cluster::{ManagementData, Priority, ServerName, Timings};
 
@@ -23,8 +24,8 @@ pub(super) struct Context {
     /// The management files as last written by this server.
     pub(super) written: Option<Views>,
     pub(super) samples: Vec<Sample>,
-    /// Where golden states are loaded.
-    pub(super) standbys: BTreeMap<ServerName, ServerName>,
+    /// What each host has loaded, as it said.
+    pub(super) standbys: BTreeMap<ServerName, Stock>,
     /// When each target fell into trouble lately.
     pub(super) faults: BTreeMap<ServerName, Vec<Now>>,
     /// Until when a separated server may still hold grants, and so give some itself.
@@ -147,6 +148,26 @@ impl Context {
         }
     }
 
+    /// Takes in how loaded a server is.
+    pub(super) fn heard_load(&mut self, sample: Sample) {
+        match self.samples.iter_mut().find(|s| s.name == sample.name) {
+            Some(known) => *known = sample,
+            None => self.samples.push(sample),
+        }
+    }
+
+    /// As the head of the group: has the condition file replaced, a line a server in ring order.
+    pub(super) fn write_condition(&mut self) {
+        let group = &self.views.group;
+        if group.head() != Some(&self.config.me) {
+            return;
+        }
+        let known = |name: &ServerName| self.samples.iter().find(|s| s.name == *name).cloned();
+        let samples: Vec<Sample> = group.names().filter_map(known).collect();
+        self.out
+            .push(Output::WriteCondition(placement::condition(&samples)));
+    }
+
     /// Asks the share for the next epoch of a function.
     pub(super) fn claim_next(&mut self, function: &ServerName, purpose: Purpose) -> Claim {
         let claim = Claim {
@@ -241,6 +262,28 @@ impl Context {
         self.silent
             .get(name)
             .is_some_and(|at| self.now.since(*at) < self.timings().t_im)
+    }
+
+    /// The hosts in the group that have the golden state of a function loaded, in ring order.
+    pub(super) fn standby_hosts_of(&self, function: &ServerName) -> Vec<ServerName> {
+        let has = |host: &&ServerName| {
+            let stock = self.standbys.get(*host);
+            stock.is_some_and(|stock| stock.loaded.contains(function))
+        };
+        self.views.group.names().filter(has).cloned().collect()
+    }
+
+    /// The first of them.
+    pub(super) fn standby_of(&self, function: &ServerName) -> Option<ServerName> {
+        self.standby_hosts_of(function).into_iter().next()
+    }
+
+    /// Where the golden state of each function is loaded, if it is anywhere.
+    pub(super) fn standby_hosts(&self) -> BTreeMap<ServerName, ServerName> {
+        let functions = self.config.base.names();
+        functions
+            .filter_map(|function| Some((function.clone(), self.standby_of(function)?)))
+            .collect()
     }
 
     /// How many backup VMs each server runs, by the claims.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::claim::{Claim, Record};
 use super::placement::Sample;
 use super::{Event, Message};
-use crate::cluster::{Group, Mac, Operation, Separation, ServerName, Service, Trouble};
+use crate::cluster::{Condition, Group, Mac, Operation, Separation, ServerName, Service, Trouble};
 
 /// A moment of a clock that only goes forward, counted from any start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,10 +130,17 @@ pub enum Input {
         /// Whose function.
         function: ServerName,
     },
+    /// A golden state is loaded and paused, or could not be.
+    Standby {
+        /// Whose function.
+        function: ServerName,
+        /// Whether it is loaded.
+        loaded: bool,
+    },
     /// What came of [`Output::RestartServices`].
     ServicesRestarted(Result<(), String>),
-    /// The servers' loads, as lately measured.
-    Loads(Vec<Sample>),
+    /// This server's load, as lately measured.
+    Load(Sample),
 }
 
 /// What came of an attempt to claim.
@@ -198,6 +205,8 @@ pub enum Output {
     ReadClaims(Query),
     /// Replace the management files, which are computed from the claims.
     WriteViews(Views),
+    /// Replace the condition file.
+    WriteCondition(Condition),
     /// Probe for a duplicate, then set the own VIP until then and announce it:
     /// [`Input::VipTaken`].
     TakeVip {
@@ -236,7 +245,7 @@ pub enum Output {
         /// Whose function.
         function: ServerName,
     },
-    /// Load a golden state and keep it paused, or drop it.
+    /// Load a golden state and keep it paused ([`Input::Standby`]), or drop it.
     Standby {
         /// Whose function.
         function: ServerName,

@@ -5,13 +5,16 @@
 //! lost, repeated or late: orders carry an epoch and are repeated until answered, answers to
 //! old ones are ignored, and a grant counts from when its receiver asked for it.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::claim::Record;
+use super::placement::Sample;
 use crate::cluster::{Epoch, ServerName};
 
 /// A message between two agents. The connection says who sent it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Message {
     /// S: examine your targets now. Broadcast by the head of the group.
@@ -142,12 +145,25 @@ pub enum Message {
         /// The epoch of the order.
         epoch: Epoch,
     },
-    /// The golden state of `function` belongs on `host`, loaded and paused.
+    /// How loaded the sender is, to everybody (paper, sections 2.5 and 4.1).
+    Load {
+        /// Of the sender itself.
+        sample: Sample,
+    },
+    /// What golden states the sender keeps loaded and paused, to everybody.
+    Standbys {
+        /// Of whose functions.
+        loaded: BTreeSet<ServerName>,
+        /// It is loading another one.
+        loading: bool,
+    },
+    /// Load the golden state of `function` and keep it paused, or drop it (from the head of the
+    /// group).
     Standby {
         /// Whose function.
         function: ServerName,
-        /// Where; anyone else who has it loaded drops it.
-        host: ServerName,
+        /// Load or drop.
+        load: bool,
     },
 
     /// Restart your services (Service recovery mode).

@@ -249,13 +249,7 @@ impl Management {
 
     /// A round begins: every target is examined.
     fn round(&mut self) {
-        let mine: Vec<ServerName> = self
-            .managers
-            .values()
-            .filter(|manager| manager.priority == Priority::P1 && manager.is_well())
-            .map(|manager| manager.target.clone())
-            .collect();
-        self.standbys.round(&mut self.context, &mine);
+        self.standbys.round(&mut self.context);
         for manager in self.managers.values_mut() {
             manager.round(&mut self.context);
         }

@@ -189,12 +189,14 @@ fn idle(name: &ServerName) -> Sample {
 }
 
 /// Where each function's golden state should be kept loaded while all is healthy: each in turn
-/// on the host that placement would choose if those before it were running.
+/// on the host that placement would choose if those before it were running. `failed` are hosts
+/// (second) that did not load the state of a function (first).
 pub fn standbys(
     group: &Group,
     types: &BTreeMap<ServerName, ServerType>,
     needs: &BTreeMap<ServerName, u64>,
     current: &BTreeMap<ServerName, ServerName>,
+    failed: &[(ServerName, ServerName)],
     samples: &[Sample],
     running: &BTreeMap<ServerName, u32>,
 ) -> BTreeMap<ServerName, ServerName> {
@@ -204,12 +206,14 @@ pub fn standbys(
         let Some(&server_type) = types.get(function) else {
             continue;
         };
+        let failed = failed.iter().filter(|(of, _)| of == function);
+        let excluded: Vec<ServerName> = failed.map(|(_, host)| host.clone()).collect();
         let request = Request {
             function,
             server_type,
             need_kb: needs.get(function).copied().unwrap_or(0),
             group,
-            excluded: &[],
+            excluded: &excluded,
             standby: current.get(function),
             vms: &vms,
         };
@@ -325,6 +329,7 @@ mod tests {
             &types,
             &none,
             &BTreeMap::new(),
+            &[],
             &[],
             &BTreeMap::new(),
         );

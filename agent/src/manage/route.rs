@@ -30,7 +30,7 @@ impl Management {
             Input::VipDropped => self.home.dropped(&mut self.context),
             Input::VmStarted { function, result } => {
                 if let Some(guest) = self.guests.get_mut(&function) {
-                    self.standbys.used(&function);
+                    self.standbys.used(&mut self.context, &function);
                     guest.started(&mut self.context, result);
                 }
             }
@@ -51,7 +51,16 @@ impl Management {
                         .send(&to, Message::ServiceRestarted { failure });
                 }
             }
-            Input::Loads(samples) => self.context.samples = samples,
+            Input::Standby { function, loaded } => {
+                self.standbys.loaded(&mut self.context, &function, loaded);
+            }
+            Input::Load(sample) => {
+                self.context.broadcast(&Message::Load {
+                    sample: sample.clone(),
+                });
+                self.context.heard_load(sample);
+                self.context.write_condition();
+            }
         }
     }
 
@@ -128,8 +137,18 @@ impl Management {
             Message::Modified { record } => {
                 self.context.learn(record);
             }
-            Message::Standby { function, host } => {
-                self.standbys.placed(&mut self.context, function, host);
+            Message::Load { sample } => {
+                if sample.name == *from {
+                    self.context.heard_load(sample);
+                }
+            }
+            Message::Standbys { loaded, loading } => {
+                let host = from.clone();
+                self.standbys
+                    .heard(&mut self.context, host, loaded, loading);
+            }
+            Message::Standby { function, load } => {
+                self.standbys.ordered(&mut self.context, function, load);
             }
             other => self.order(from, other),
         }

@@ -1,133 +1,266 @@
 //! Golden states kept loaded (setting `activation = "standby"`).
 //!
-//! While all is healthy, P1 of each function keeps its state loaded on the host that placement
-//! favours, all functions taken together so that they spread. Another host must be favoured for
-//! `standby_move` before the state moves. The order is repeated every T_im, because a host forgets
-//! when it restarts. Each server places its functions in turns of its own rounds, so that they are not
-//! all loaded at once: the share would be slow enough for healthy services to look ill. The servers
-//! count their rounds each for itself, so turns of several can still coincide.
+//! ```text
+//!   every host --- Standbys: what it has loaded, whether it is loading ---> all servers
+//!   head of the group --- Standby: load this one, drop that one ---> one host
+//! ```
+//!
+//! Hosts say what they have, once a round and at each change, and nobody remembers orders beyond
+//! that: a host that restarts says so by having nothing. The head of the group compares what there
+//! is with what placement wants, all functions taken together so that they spread, and orders one
+//! thing at a time in the whole cluster. Loading reads much from the share and takes much of a
+//! host; two at once would make healthy services look ill. Nothing is ordered before all functions
+//! have been at home for `standby_calm`. What is loaded moves only after another host was favoured
+//! for `standby_move`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Event;
+use super::claim::Phase;
 use super::context::Context;
 use super::io::{Now, Output};
 use super::message::Message;
 use super::placement;
 use crate::cluster::{Activation, ServerName};
 
-/// Rounds until each function had its turn.
-const TURNS: usize = 6;
+/// Hosts that failed to load a state are tried again after so many T_im.
+const FORGIVE: u32 = 30;
 
-/// What this server decided, as P1, and what it has loaded, as a host.
+/// What a host said of itself, and when.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Stock {
+    pub(super) loaded: BTreeSet<ServerName>,
+    pub(super) loading: bool,
+    at: Now,
+}
+
+/// An order of the head whose effect is not seen yet.
+#[derive(Debug)]
+struct Order {
+    function: ServerName,
+    host: ServerName,
+    until: Now,
+}
+
+/// What this server has loaded, as a host, and what it ordered, as the head of the group.
 #[derive(Debug, Default)]
 pub(super) struct Standbys {
+    loaded: BTreeSet<ServerName>,
+    loading: Option<ServerName>,
+    order: Option<Order>,
+    /// Since when every function is at home, or given up.
+    calm: Option<Now>,
+    /// Hosts that did not load a state, until when they are not asked again.
+    failed: Vec<(ServerName, ServerName, Now)>,
     /// Since when another host is favoured.
     favoured: BTreeMap<ServerName, (ServerName, Now)>,
-    loaded: Vec<ServerName>,
-    rounds: usize,
 }
 
 impl Standbys {
-    /// Once a round: decides for the functions that this server manages with P1 and finds well.
-    pub(super) fn round(&mut self, context: &mut Context, mine: &[ServerName]) {
-        if context.config.settings.activation != Activation::Standby || context.samples.is_empty() {
+    /// Once a round: tells what is here and, as the head, orders.
+    pub(super) fn round(&mut self, context: &mut Context) {
+        self.calm = match self.calm {
+            _ if !is_calm(context) => None,
+            None => Some(context.now),
+            since => since,
+        };
+        if context.config.settings.activation == Activation::Standby {
+            self.tell(context);
+        }
+    }
+
+    fn tell(&mut self, context: &mut Context) {
+        let (loaded, loading) = (self.loaded.clone(), self.loading.is_some());
+        context.broadcast(&Message::Standbys {
+            loaded: loaded.clone(),
+            loading,
+        });
+        let me = context.me();
+        self.heard(context, me, loaded, loading);
+    }
+
+    /// A host said what it has.
+    pub(super) fn heard(
+        &mut self,
+        context: &mut Context,
+        host: ServerName,
+        loaded: BTreeSet<ServerName>,
+        loading: bool,
+    ) {
+        let at = context.now;
+        let stock = Stock {
+            loaded,
+            loading,
+            at,
+        };
+        context.standbys.insert(host, stock);
+        let head = context.views.group.head() == Some(&context.config.me);
+        if head && context.config.settings.activation == Activation::Standby {
+            self.direct(context);
+        }
+    }
+
+    /// As the head: the next order, if one is due.
+    fn direct(&mut self, context: &mut Context) {
+        let now = context.now;
+        let calm = context.timings().standby_calm;
+        let calm = is_calm(context) && self.calm.is_some_and(|since| now.since(since) >= calm);
+        if context.samples.is_empty() || !calm || !is_complete(context) {
             return;
         }
-        let types = context
-            .config
-            .data
+        self.failed.retain(|(_, _, until)| *until > now);
+        if let Some(order) = self.order.take() {
+            let has = |stock: &Stock| stock.loaded.contains(&order.function);
+            if context.standbys.get(&order.host).is_some_and(has) {
+                // Done.
+            } else if now < order.until {
+                self.order = Some(order);
+                return;
+            } else {
+                let until = now + context.timings().t_im * FORGIVE;
+                self.failed.push((order.function, order.host, until));
+            }
+        }
+        let wanted = self.wanted(context);
+        if let Some((function, host)) = surplus(context, &wanted) {
+            let load = false;
+            context.send(&host, Message::Standby { function, load });
+            return;
+        }
+        for (function, host) in &wanted {
+            if self.is_due(context, function, host) {
+                self.place(context, function.clone(), host.clone());
+                return;
+            }
+        }
+    }
+
+    fn place(&mut self, context: &mut Context, function: ServerName, host: ServerName) {
+        self.favoured.remove(&function);
+        context.log(Event::StandbyPlaced {
+            target: function.clone(),
+            host: host.clone(),
+        });
+        self.order = Some(Order {
+            function: function.clone(),
+            host: host.clone(),
+            until: context.now + context.timings().t_im,
+        });
+        let load = true;
+        context.send(&host, Message::Standby { function, load });
+    }
+
+    /// Where the state of every function that is at home belongs.
+    fn wanted(&self, context: &Context) -> Vec<(ServerName, ServerName)> {
+        let types = context.config.data.iter();
+        let types = types.map(|(n, d)| (n.clone(), d.server_type)).collect();
+        let failed: Vec<(ServerName, ServerName)> = self
+            .failed
             .iter()
-            .map(|(n, d)| (n.clone(), d.server_type))
+            .map(|(function, host, _)| (function.clone(), host.clone()))
             .collect();
         let wanted = placement::standbys(
             &context.views.group,
             &types,
             &context.config.vm_memory_kb,
-            &context.standbys,
+            &context.standby_hosts(),
+            &failed,
             &context.samples,
             &context.running(),
         );
-        self.rounds += 1;
-        for function in mine {
-            let Some(host) = wanted.get(function) else {
-                continue;
-            };
-            let place = context.views.group.position(function).unwrap_or(0);
-            let placed = context.standbys.get(function);
-            let alive = placed.is_some_and(|host| context.views.group.contains(host));
-            if !alive && place % TURNS != self.rounds % TURNS {
-                continue;
-            }
-            self.decide(context, function, host);
-        }
+        // In ring order, the same at every server.
+        let names = context.views.group.names();
+        names
+            .filter_map(|name| Some((name.clone(), wanted.get(name)?.clone())))
+            .collect()
     }
 
-    fn decide(&mut self, context: &mut Context, function: &ServerName, host: &ServerName) {
-        let current = context.standbys.get(function).cloned();
-        let alive = current
-            .as_ref()
-            .is_some_and(|current| context.views.group.contains(current));
-        let stays = match &current {
-            Some(current) if alive && current == host => true,
-            Some(_) if alive => {
-                let now = context.now;
-                let entry = self
+    /// Whether a state is to be loaded on `host` now: it is nowhere, or belongs elsewhere for long.
+    fn is_due(&mut self, context: &Context, function: &ServerName, host: &ServerName) -> bool {
+        let now = context.now;
+        match context.standby_of(function) {
+            None => true,
+            Some(current) if current == *host => {
+                self.favoured.remove(function);
+                false
+            }
+            Some(_) => {
+                let since = self
                     .favoured
                     .entry(function.clone())
-                    .or_insert((host.clone(), now));
-                if entry.0 != *host {
-                    *entry = (host.clone(), now);
-                }
-                now.since(entry.1) < context.timings().standby_move
+                    .and_modify(|entry| {
+                        if entry.0 != *host {
+                            *entry = (host.clone(), now);
+                        }
+                    })
+                    .or_insert_with(|| (host.clone(), now));
+                now.since(since.1) >= context.timings().standby_move
             }
-            _ => false,
-        };
-        if stays {
-            if let Some(host) = current {
-                let function = function.clone();
-                context.send(&host.clone(), Message::Standby { function, host });
-            }
+        }
+    }
+
+    /// As a host: the head wants a state loaded or dropped. One is loaded at a time; an order that
+    /// comes meanwhile is forgotten, the head will repeat it.
+    pub(super) fn ordered(&mut self, context: &mut Context, function: ServerName, load: bool) {
+        let known = context.data(&function).is_some() && function != context.config.me;
+        let has = self.loaded.contains(&function);
+        if load && known && !has && self.loading.is_none() {
+            self.loading = Some(function.clone());
+        } else if load || !has {
             return;
+        } else {
+            self.loaded.remove(&function);
         }
-        self.favoured.remove(function);
-        let (target, host) = (function.clone(), host.clone());
-        context.log(Event::StandbyPlaced {
-            target,
-            host: host.clone(),
-        });
-        let message = Message::Standby {
-            function: function.clone(),
-            host,
-        };
-        context.broadcast(&message);
-        context.loops.push(message);
+        context.out.push(Output::Standby { function, load });
+        self.tell(context);
     }
 
-    /// Somebody placed a state.
-    pub(super) fn placed(&mut self, context: &mut Context, function: ServerName, host: ServerName) {
-        let here = host == context.config.me && function != context.config.me;
-        let loaded = self.loaded.contains(&function);
-        if here && !loaded {
-            self.loaded.push(function.clone());
+    /// As a host: a state is loaded now, or could not be.
+    pub(super) fn loaded(&mut self, context: &mut Context, function: &ServerName, loaded: bool) {
+        if self.loading.as_ref() == Some(function) {
+            self.loading = None;
         }
-        if here {
-            context.out.push(Output::Standby {
-                function: function.clone(),
-                load: true,
-            });
-        } else if loaded {
-            self.loaded.retain(|name| *name != function);
-            context.out.push(Output::Standby {
-                function: function.clone(),
-                load: false,
-            });
+        if loaded {
+            self.loaded.insert(function.clone());
         }
-        context.standbys.insert(function, host);
+        self.tell(context);
     }
 
-    /// A state that was loaded here is a running VM now.
-    pub(super) fn used(&mut self, function: &ServerName) {
-        self.loaded.retain(|name| name != function);
+    /// As a host: a state that was loaded here is a running VM now.
+    pub(super) fn used(&mut self, context: &mut Context, function: &ServerName) {
+        if self.loaded.remove(function) {
+            self.tell(context);
+        }
     }
+}
+
+/// Whether no recovery is under way.
+fn is_calm(context: &Context) -> bool {
+    let mut away = context.ledger.all_away();
+    away.all(|record| record.state.phase == Phase::GivenUp)
+}
+
+/// Whether every server of the group said lately what it has, and that it is not loading.
+fn is_complete(context: &Context) -> bool {
+    let fresh = context.timings().t_im * 2;
+    context.views.group.names().all(|name| {
+        let stock = context.standbys.get(name);
+        stock.is_some_and(|stock| !stock.loading && context.now.since(stock.at) < fresh)
+    })
+}
+
+/// A state that is loaded twice, and where it is to be dropped.
+fn surplus(
+    context: &Context,
+    wanted: &[(ServerName, ServerName)],
+) -> Option<(ServerName, ServerName)> {
+    for (function, host) in wanted {
+        let hosts = context.standby_hosts_of(function);
+        if hosts.len() > 1 {
+            let keep = hosts.iter().find(|h| *h == host).or(hosts.first())?;
+            let drop = hosts.iter().find(|h| *h != keep)?;
+            return Some((function.clone(), drop.clone()));
+        }
+    }
+    None
 }

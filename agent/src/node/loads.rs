@@ -1,23 +1,18 @@
-//! Loads: measured here, told to all through the share (paper, sections 2.5 and 4.1).
-//!
-//! Each server replaces `load/<server>` once every T_im and reads those of all. The head of the
-//! group replaces the paper's condition file from them.
+//! The load of this server, measured every T_im (paper, sections 2.5 and 4.1).
 
 use std::time::Duration;
 
-use super::{Effects, SHARE};
-use crate::cluster::ServerName;
+use super::Effects;
 use crate::host::load::{self, Sampler};
 use crate::manage::Input;
-use crate::manage::placement::{self, Sample};
-use crate::share::ShareError;
+use crate::manage::placement::Sample;
 
 /// N_rat, KB/s sent and received: a LAN of 1,000 Mbit/s (paper, section 2.5).
 const RATED_KB: f64 = 256_000.0;
 /// The least time between two measurements.
 const LEAST: Duration = Duration::from_secs(1);
 
-/// Measures, tells and reads until dropped.
+/// Measures and tells until dropped.
 pub(super) async fn run(effects: Effects) {
     let device = effects.facts.site.device.clone();
     let (capacity, mut sampler) = match (load::capacity(), Sampler::start(&device)) {
@@ -57,33 +52,8 @@ pub(super) async fn run(effects: Effects) {
             }
             Err(error) => tracing::warn!("this server's load: {error}"),
         }
-        if let Err(error) = exchange(&effects, own.as_ref()).await {
-            tracing::debug!("loads: {error}");
+        if let Some(own) = &own {
+            effects.tell(Input::Load(own.clone())).await;
         }
     }
-}
-
-async fn exchange(effects: &Effects, own: Option<&Sample>) -> Result<(), ShareError> {
-    let share = effects.share.within(SHARE);
-    if let Some(own) = own {
-        let text = serde_json::to_string(own).unwrap_or_default();
-        let name = format!("load/{}", own.name);
-        share.replace(&name, &text).await?;
-    }
-    let mut samples = Vec::new();
-    let servers: Vec<ServerName> = effects.facts.config.base.names().cloned().collect();
-    for server in &servers {
-        match share.read_checked(&format!("load/{server}")).await {
-            Ok(found) => samples.extend(serde_json::from_str::<Sample>(&found.text)),
-            Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(error),
-        }
-    }
-    if servers.first() == Some(&effects.facts.config.me) {
-        share
-            .replace("condition", &placement::condition(&samples).to_string())
-            .await?;
-    }
-    effects.tell(Input::Loads(samples)).await;
-    Ok(())
 }

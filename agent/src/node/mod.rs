@@ -272,6 +272,12 @@ impl Node {
             Output::WriteState(record) => self.claims.write_state(record),
             Output::ReadClaims(query) => self.claims.read(query),
             Output::WriteViews(views) => self.claims.write_views(views),
+            Output::WriteCondition(condition) => self.spawn(async move |effects| {
+                let share = effects.share.within(SHARE);
+                if let Err(error) = share.replace("condition", &condition.to_string()).await {
+                    tracing::debug!("condition: {}", chain(&error));
+                }
+            }),
             Output::TakeVip { until } => self.vip.take(until),
             Output::KeepVip { until } => self.vip.keep(until),
             Output::DropVip => self.vip.drop_it(),

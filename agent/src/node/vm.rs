@@ -41,7 +41,7 @@ pub(super) struct VmLanes {
 }
 
 impl VmLanes {
-    /// Starts the hypervisor's lanes; what an earlier run left is destroyed first.
+    /// Starts the hypervisor's lanes; of what is here, only loaded states are kept.
     ///
     /// # Errors
     /// When no thread can be had. A hypervisor that does not answer is waited for elsewhere.
@@ -137,17 +137,24 @@ impl Lane {
         if let Err(error) = self.hypervisor.ready(READY).await {
             tracing::error!("{}", chain(&error));
         }
-        self.forget_leftover().await;
+        self.take_over().await;
         while let Some(order) = orders.recv().await {
             let order = latest(order, &mut orders);
             self.carry_out(order).await;
         }
     }
 
-    /// Destroys a VM that an earlier run left.
-    async fn forget_leftover(&mut self) {
-        let left = self.hypervisor.running().await.unwrap_or_default();
-        if left.iter().any(|(name, _)| name == self.vm.as_str()) {
+    /// A state that is loaded already is kept; a VM that an earlier run left is destroyed.
+    async fn take_over(&mut self) {
+        let here = self.hypervisor.running().await.unwrap_or_default();
+        let found = here.iter().find(|(name, _)| name == self.vm.as_str());
+        let Some((_, state)) = found else { return };
+        let wanted = self.effects.facts.config.settings.activation == Activation::Standby;
+        if wanted && *state == VmState::Standby {
+            self.show(Some("standby"));
+            let (function, loaded) = (self.function.clone(), true);
+            self.effects.tell(Input::Standby { function, loaded }).await;
+        } else {
             release(&self.hypervisor, &self.vm).await;
         }
     }
@@ -175,7 +182,11 @@ impl Lane {
                     self.effects.tell(Input::VmReleased { function }).await;
                 }
             }
-            Order::Standby { load } => self.keep_standby(load).await,
+            Order::Standby { load: true } => {
+                let loaded = self.load().await;
+                self.effects.tell(Input::Standby { function, loaded }).await;
+            }
+            Order::Standby { load: false } => self.drop_standby().await,
         }
     }
 
@@ -253,33 +264,51 @@ impl Lane {
         }
     }
 
-    async fn keep_standby(&mut self, load: bool) {
-        if self.effects.facts.config.settings.activation != Activation::Standby {
-            return;
-        }
-        let state = self.hypervisor.running().await.unwrap_or_default();
-        let here = state
-            .iter()
-            .find(|(name, _)| name == self.vm.as_str())
-            .map(|(_, s)| *s);
-        match (load, here) {
-            (true, None) => match timeout(LOAD, self.hypervisor.load(&self.vm)).await {
-                Ok(Ok(_)) => self.show(Some("standby")),
-                Ok(Err(error)) => tracing::warn!("{}", chain(&error)),
-                Err(_) => tracing::warn!("{} is not loaded after {} s", self.vm, LOAD.as_secs()),
-            },
-            (false, Some(VmState::Standby)) if release(&self.hypervisor, &self.vm).await => {
-                self.show(None);
+    /// Loads the state, unless its VM is here already; whether it is loaded and paused then.
+    async fn load(&mut self) -> bool {
+        let here = match self.hypervisor.running().await {
+            Ok(here) => here,
+            Err(error) => {
+                tracing::warn!("{}", chain(&error));
+                return false;
             }
-            _ => {}
+        };
+        let state = here.iter().find(|(name, _)| name == self.vm.as_str());
+        let loaded = match state {
+            Some((_, state)) => *state == VmState::Standby,
+            None => match timeout(LOAD, self.hypervisor.load(&self.vm)).await {
+                Ok(Ok(_)) => true,
+                Ok(Err(error)) => {
+                    tracing::warn!("{}", chain(&error));
+                    false
+                }
+                Err(_) => {
+                    tracing::warn!("{} is not loaded after {} s", self.vm, LOAD.as_secs());
+                    false
+                }
+            },
+        };
+        if loaded {
+            self.show(Some("standby"));
+        }
+        loaded
+    }
+
+    async fn drop_standby(&mut self) {
+        let here = self.hypervisor.running().await.unwrap_or_default();
+        let paused = |(name, state): &(String, VmState)| {
+            name == self.vm.as_str() && *state == VmState::Standby
+        };
+        if here.iter().any(paused) && release(&self.hypervisor, &self.vm).await {
+            self.show(None);
         }
     }
 }
 
-/// Of several renewals in a row only the last counts; of several standby orders too.
+/// Of several renewals in a row only the last counts.
 fn latest(first: Order, orders: &mut mpsc::UnboundedReceiver<Order>) -> Order {
     let mut order = first;
-    while let Order::KeepVip { .. } | Order::Standby { .. } = order {
+    while let Order::KeepVip { .. } = order {
         match orders.try_recv() {
             Ok(next) => order = next,
             Err(_) => break,

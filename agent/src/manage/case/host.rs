@@ -26,7 +26,7 @@ impl Case {
         else {
             return;
         };
-        let standby = context.standbys.get(&target).cloned();
+        let standby = context.standby_of(&target);
         let mut vms = context.running();
         // Our own claim does not count against the host it names.
         if let Some(host) = context

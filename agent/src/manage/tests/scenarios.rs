@@ -258,16 +258,19 @@ fn a_golden_state_is_kept_where_it_will_be_used() {
     let mut world = World::new(6, Settings::default());
     world.run_until(5.0);
     world.tell_loads();
-    world.run_until(85.0);
-    let placed: Vec<String> = world
-        .log
-        .iter()
-        .filter(|(_, _, event)| matches!(event, Event::StandbyPlaced { .. }))
-        .map(|(_, _, event)| event.to_string())
-        .collect();
-    insta::assert_snapshot!(placed.join("\n"));
+    world.run_until(190.0);
+    insta::assert_snapshot!(placed_from(&world, 0.0));
+    let ordered = world.events(|e| matches!(e, Event::StandbyPlaced { .. }));
+    let apart = ordered.windows(2).map(|w| w[1].0.since(w[0].0).as_millis());
+    let load_ms = u128::from(world.times.load_ms);
+    assert!(
+        apart.clone().all(|ms| ms >= load_ms),
+        "one is loaded at a time: {:?}",
+        apart.collect::<Vec<_>>()
+    );
+    let placed = placed_from(&world, 0.0);
     world.power_off(&name("ftp"));
-    world.run_until(120.0);
+    world.run_until(230.0);
     let used = world.events(|e| match e {
         Event::VmStart { target, host, .. } => {
             placed.contains(&format!("{target}: standby on {host}"))
@@ -275,6 +278,32 @@ fn a_golden_state_is_kept_where_it_will_be_used() {
         _ => false,
     });
     assert_eq!(used.len(), 1);
+    // What was lost with the server, and what was used, is loaded again when all is calm.
+    world.run_until(600.0);
+    world.assert_all_home();
+    insta::assert_snapshot!(placed_from(&world, 190.0));
+}
+
+#[test]
+fn a_host_that_cannot_load_a_state_is_passed_over() {
+    let mut world = World::new(6, Settings::default());
+    world.unable.insert(name("web2"));
+    world.run_until(5.0);
+    world.tell_loads();
+    world.run_until(300.0);
+    insta::assert_snapshot!(placed_from(&world, 0.0));
+}
+
+/// Who ordered which golden state to be loaded where, and when.
+fn placed_from(world: &World, seconds: f64) -> String {
+    let from = Now(std::time::Duration::from_secs_f64(seconds));
+    let mut text = String::new();
+    for (at, who, event) in world.log.iter().filter(|(at, _, _)| *at >= from) {
+        if matches!(event, Event::StandbyPlaced { .. }) {
+            text.push_str(&format!("{:>6.2} {who}: {event}\n", at.0.as_secs_f64()));
+        }
+    }
+    text
 }
 
 #[test]

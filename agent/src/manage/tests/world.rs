@@ -57,6 +57,7 @@ pub(super) struct Machine {
 pub(super) struct Times {
     pub(super) boot_ms: u64,
     pub(super) activation_ms: u64,
+    pub(super) load_ms: u64,
 }
 
 pub(super) struct World {
@@ -73,6 +74,8 @@ pub(super) struct World {
     pub(super) times: Times,
     pub(super) cut: BTreeSet<(ServerName, ServerName)>,
     pub(super) loss: u64,
+    /// Hosts that cannot load golden states.
+    pub(super) unable: BTreeSet<ServerName>,
     /// Frozen machines, and what waits for them.
     frozen: BTreeMap<ServerName, Vec<(u64, Input)>>,
     random: u64,
@@ -109,9 +112,11 @@ impl World {
             times: Times {
                 boot_ms: 56_670,
                 activation_ms: 900,
+                load_ms: 14_000,
             },
             cut: BTreeSet::new(),
             loss: 0,
+            unable: BTreeSet::new(),
             frozen: BTreeMap::new(),
             random: 1,
             settings,
@@ -429,7 +434,17 @@ impl World {
                 }
                 return;
             }
-            Output::WriteViews(_) | Output::Standby { .. } | Output::RaiseFlag => return,
+            Output::Standby {
+                function,
+                load: true,
+            } => {
+                let loaded = !self.unable.contains(server);
+                reply(self.times.load_ms, Input::Standby { function, loaded })
+            }
+            Output::WriteViews(_)
+            | Output::WriteCondition(_)
+            | Output::Standby { .. }
+            | Output::RaiseFlag => return,
         };
         self.at(after, happening);
     }
@@ -537,9 +552,8 @@ impl World {
             an: [10.0; 2],
         };
         let samples: Vec<_> = self.machines.keys().map(sample).collect();
-        let servers: Vec<ServerName> = self.machines.keys().cloned().collect();
-        for server in servers {
-            self.feed(&server, Input::Loads(samples.clone()));
+        for sample in samples {
+            self.feed(&sample.name.clone(), Input::Load(sample));
         }
     }
 
