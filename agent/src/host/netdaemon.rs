@@ -1,16 +1,19 @@
 //! The watch over this host's network daemon (paper, section 2.3): a server whose network daemon is
 //! in trouble can neither serve nor recover others, and nobody else can cure it.
 //!
-//! The kernel tells of every change of a link or an address; a slow timer catches what it does not
-//! tell. If the daemon does not run, or the LAN device lost its address although it has a carrier,
+//! The kernel tells when a link changes or an address goes; a slow timer catches what it does not
+//! tell. Addresses that come are no trouble, and a VIP is renewed every second. If the daemon does not run, or the LAN device lost its address although it has a carrier,
 //! the daemon is restarted, ever more rarely while that does not help.
 
 use std::convert::Infallible;
 use std::fmt;
+use std::future::pending;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{AsyncSocket, SocketAddr};
+use rtnetlink::packet_core::NetlinkPayload;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::lan::{Lan, LanError};
@@ -33,7 +36,7 @@ pub struct Patience {
     pub pause_min: Duration,
     /// The longest pause between restarts.
     pub pause_max: Duration,
-    /// Time for systemd to answer or to restart the daemon.
+    /// Time for systemd to restart the daemon.
     pub systemd: Duration,
 }
 
@@ -89,14 +92,21 @@ pub async fn watch(
     let mut restarts = Restarts::new(patience);
     let mut last = Health::Good;
     loop {
-        if let Ok(None) = timeout(patience.every, changes.next()).await {
+        let change = async {
+            while let Some((message, _)) = changes.next().await {
+                if may_be_trouble(&message.payload) {
+                    return;
+                }
+            }
             // The channel to the kernel is gone; the timer has to do.
-            sleep(patience.every).await;
-        }
-        let mut health = examine(lan, patience).await;
+            pending().await
+        };
+        // Either is a reason to look.
+        let _ = timeout(patience.every, change).await;
+        let mut health = examine(lan).await;
         if health != Health::Good {
             sleep(patience.settle).await;
-            health = examine(lan, patience).await;
+            health = examine(lan).await;
         }
         // What has come in the meantime is covered by the examination just made.
         while let Ok(Some(_)) = timeout(Duration::ZERO, changes.next()).await {}
@@ -116,17 +126,17 @@ pub async fn watch(
     }
 }
 
-async fn examine(lan: &Lan, patience: Patience) -> Health {
-    match services::is_active(&UNIT, patience.systemd).await {
-        Ok(true) => {}
-        Ok(false) => return Health::DaemonDown,
-        // A busy systemd is no reason to restart the network.
-        Err(error) => {
-            tracing::debug!(
-                error = &error as &dyn std::error::Error,
-                "systemd does not answer"
-            );
-        }
+/// Whether what the kernel tells is more than an address that comes or is prolonged.
+fn may_be_trouble(payload: &NetlinkPayload<RouteNetlinkMessage>) -> bool {
+    !matches!(
+        payload,
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(_))
+    )
+}
+
+async fn examine(lan: &Lan) -> Health {
+    if !services::is_running(&UNIT) {
+        return Health::DaemonDown;
     }
     match lan.address().await {
         Ok(_) => Health::Good,

@@ -2,12 +2,17 @@
 //! (paper, Fig. 4, 5th line).
 
 use std::fmt::Display;
+use std::fs;
 use std::io;
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use tokio::process::Command;
 use tokio::time::timeout;
+
+/// Control groups of system services.
+const SLICE: &str = "/sys/fs/cgroup/system.slice";
 
 /// What systemd could not do.
 #[derive(Debug, thiserror::Error)]
@@ -54,14 +59,15 @@ pub async fn stop(daemons: &[impl Display], within: Duration) -> Result<(), Serv
     checked("stop", daemons, within).await
 }
 
-/// Whether systemd takes the daemon for running. A hung one counts as running: only an
-/// examination tells.
-///
-/// # Errors
-/// When systemd does not answer in time.
-pub async fn is_active(daemon: &impl Display, within: Duration) -> Result<bool, ServiceError> {
-    let arguments = ["is-active".into(), "--quiet".into(), daemon.to_string()];
-    Ok(systemctl(&arguments, within).await?.status.success())
+/// Whether the daemon has a process, by its control group: asking systemd would start a program
+/// each time. A hung one counts as running: only an examination tells.
+pub fn is_running(daemon: &impl Display) -> bool {
+    has_process(Path::new(SLICE), daemon)
+}
+
+fn has_process(slice: &Path, daemon: &impl Display) -> bool {
+    let processes = slice.join(format!("{daemon}.service/cgroup.procs"));
+    fs::read_to_string(processes).is_ok_and(|found| !found.trim().is_empty())
 }
 
 async fn checked(
@@ -111,6 +117,19 @@ async fn run(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_daemon_runs_while_its_group_has_a_process() {
+        let slice = tempfile::tempdir().unwrap();
+        let running = || has_process(slice.path(), &"vsftpd");
+        assert!(!running());
+        let group = slice.path().join("vsftpd.service");
+        fs::create_dir(&group).unwrap();
+        fs::write(group.join("cgroup.procs"), "").unwrap();
+        assert!(!running());
+        fs::write(group.join("cgroup.procs"), "246\n").unwrap();
+        assert!(running());
+    }
 
     #[tokio::test]
     async fn a_command_that_hangs_costs_its_deadline() {

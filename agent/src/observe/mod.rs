@@ -63,10 +63,11 @@ impl SystemLog {
         }
     }
 
-    /// Writes what happens once a second, which is not worth a line in the journal.
+    /// Writes what happens once a second, which is not worth a line in the journal and reaches the
+    /// share some seconds later.
     pub fn tick(&self, text: impl Display) {
         if let Some(journal) = &self.shared {
-            journal.append(&format_line(Timestamp::now(), text));
+            journal.append_lazily(&format_line(Timestamp::now(), text));
         }
     }
 

@@ -18,12 +18,16 @@ use super::{Share, ShareError};
 pub const JOURNAL_LIMIT_BYTES: usize = 512 * 1024;
 /// Lines are collected this long before one write.
 const BATCH: Duration = Duration::from_millis(200);
+/// So are lines that nobody waits for.
+const LAZY: Duration = Duration::from_secs(4);
 /// Pause after the file system refused.
 const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct State {
     text: String,
+    /// Some of it is not to wait for more.
+    urgent: bool,
     dropped: u64,
     /// Bytes that are being written; they count for the bound until they are.
     in_flight: usize,
@@ -68,6 +72,15 @@ impl Share {
 impl Journal {
     /// Queues one line; returns at once.
     pub fn append(&self, line: &str) {
+        self.queue(line, true);
+    }
+
+    /// Queues one line that may be written some seconds later, with others.
+    pub fn append_lazily(&self, line: &str) {
+        self.queue(line, false);
+    }
+
+    fn queue(&self, line: &str, urgent: bool) {
         let mut state = self
             .shared
             .state
@@ -87,7 +100,10 @@ impl Journal {
         }
         state.text.push_str(line);
         state.text.push('\n');
-        self.shared.changed.notify_all();
+        if urgent {
+            state.urgent = true;
+            self.shared.changed.notify_all();
+        }
     }
 
     /// Waits until all lines are written, at most `within`; true if they are. Blocks: for the end
@@ -99,6 +115,8 @@ impl Journal {
             .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        state.urgent = true;
+        self.shared.changed.notify_all();
         while state.in_flight > 0 || !state.text.is_empty() {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -130,21 +148,31 @@ impl Drop for Journal {
 fn write_all(shared: &Shared, path: &PathBuf) {
     loop {
         let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-        while state.text.is_empty() {
+        // Lazy lines wake nobody; they are looked for now and then.
+        while !state.urgent && !state.closed {
+            let (found, waited) = shared
+                .changed
+                .wait_timeout(state, LAZY)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = found;
+            if waited.timed_out() && !state.text.is_empty() {
+                break;
+            }
+        }
+        if state.text.is_empty() {
             if state.closed {
                 return;
             }
-            state = shared
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state.urgent = false;
+            continue;
         }
-        if !state.closed {
+        if state.urgent && !state.closed {
             drop(state);
             thread::sleep(BATCH);
             state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         }
         let batch = std::mem::take(&mut state.text);
+        state.urgent = false;
         state.in_flight = batch.len();
         drop(state);
         let unwritten = write_batch(shared, path, &batch);
@@ -152,6 +180,7 @@ fn write_all(shared: &Shared, path: &PathBuf) {
         state.in_flight = 0;
         if let Some(rest) = unwritten {
             state.text.insert_str(0, &rest);
+            state.urgent = true;
         }
         shared.changed.notify_all();
         if state.closed && !state.text.is_empty() {

@@ -27,12 +27,21 @@ const POLL_MIN: Duration = Duration::from_millis(10);
 const POLL_MAX: Duration = Duration::from_millis(250);
 /// Pause after a question that the agent did not take.
 const RETRY: Duration = Duration::from_millis(400);
+/// The same while its machine boots: libvirt logs each question that nobody takes.
+const RETRY_BOOT: Duration = Duration::from_secs(2);
 
 /// Waits until the agent answers.
 pub(super) fn wait(agent: &dyn Agent, within: Duration) -> Result<(), VmError> {
     let until = Instant::now() + within;
     let command = json!({ "execute": "guest-ping" }).to_string();
-    insist(agent, "wait for the guest agent", &command, until, within).map(drop)
+    insist(
+        agent,
+        "wait for the guest agent",
+        &command,
+        (until, within),
+        RETRY_BOOT,
+    )
+    .map(drop)
 }
 
 /// Runs a script in the guest; returns what it wrote.
@@ -98,12 +107,12 @@ fn exec(
         "execute": "guest-exec",
         "arguments": { "path": "/bin/sh", "arg": ["-c", script], "capture-output": true },
     });
-    let answer = insist(agent, doing, &command.to_string(), until, within)?;
+    let answer = insist(agent, doing, &command.to_string(), (until, within), RETRY)?;
     let Started { pid } = returned(&answer).map_err(bad)?;
     let status = json!({ "execute": "guest-exec-status", "arguments": { "pid": pid } }).to_string();
     let mut pause = POLL_MIN;
     loop {
-        let answer = insist(agent, doing, &status, until, within)?;
+        let answer = insist(agent, doing, &status, (until, within), RETRY)?;
         if let Some(ended) = ended(&answer).map_err(bad)? {
             return Ok(ended);
         }
@@ -125,14 +134,14 @@ fn insist(
     agent: &dyn Agent,
     doing: &'static str,
     command: &str,
-    until: Instant,
-    within: Duration,
+    (until, within): (Instant, Duration),
+    pause: Duration,
 ) -> Result<String, VmError> {
     loop {
         let left = until.saturating_duration_since(Instant::now());
         match agent.ask(command, left.min(ASK)) {
             Ok(answer) => return Ok(answer),
-            Err(last) if Instant::now() + RETRY >= until => {
+            Err(last) if Instant::now() + pause >= until => {
                 return Err(VmError::GuestLate {
                     doing,
                     vm: agent.vm().to_owned(),
@@ -140,7 +149,7 @@ fn insist(
                     last,
                 });
             }
-            Err(_) => sleep(RETRY),
+            Err(_) => sleep(pause),
         }
     }
 }

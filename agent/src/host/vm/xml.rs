@@ -76,6 +76,7 @@ pub(super) fn domain(vm: &Machine<'_>) -> String {
       <driver name='qemu'/>
       <rom enabled='no'/>
     </interface>
+    <controller type='virtio-serial' index='0' ports='2'/>
     <channel type='unix'>
       <target type='virtio' name='org.qemu.guest_agent.0'/>
     </channel>
