@@ -16,8 +16,10 @@ let
   toml = file: builtins.fromTOML (builtins.readFile file);
   members = (toml (top + "/Cargo.toml")).workspace.members;
   src = pick "ringward-source" (below (members ++ [ "Cargo.toml" "Cargo.lock" "clippy.toml" "rustfmt.toml" "tests" ]));
-  manifests = pick "ringward-manifests"
-    (path: builtins.elem path (members ++ [ "Cargo.toml" "Cargo.lock" ] ++ map (m: "${m}/Cargo.toml") members));
+  isManifest = path: builtins.elem path (members ++ [ "Cargo.toml" "Cargo.lock" ] ++ map (m: "${m}/Cargo.toml") members);
+  manifests = pick "ringward-manifests" isManifest;
+  # What some members are compiled from: a change of another one changes nothing for them.
+  sourcesOf = names: pick "ringward-source-${builtins.head names}" (path: isManifest path || below names path);
 
   # Every target a manifest names, and those cargo finds by itself.
   stubs = builtins.concatStringsSep "\n" (builtins.concatMap
@@ -50,7 +52,7 @@ let
 
   # { target.tar }: what `commands` leave in target/, without anything of our own crates
   dependencies = name: commands: cargo "ringward-dependencies-${name}" ./rust/dependencies.sh {
-    src = manifests; inherit commands stubs; passAsFile = [ "commands" "stubs" ];
+    src = manifests; inherit commands stubs; stubsSh = ./rust/stubs.sh; passAsFile = [ "commands" "stubs" ];
   };
 
   release = dependencies "release" ''
@@ -62,16 +64,17 @@ let
     cargo test --workspace --no-run
   '';
 
-  binary = package: linkArgs: cargo package ./rust/binary.sh {
-    inherit src package; linkArgs = map (a: "-Clink-arg=${a}") linkArgs; dependencies = release;
+  binary = package: needs: linkArgs: cargo package ./rust/binary.sh {
+    src = sourcesOf needs; linkArgs = map (a: "-Clink-arg=${a}") linkArgs; dependencies = release;
+    inherit package stubs; stubsSh = ./rust/stubs.sh; passAsFile = [ "stubs" ];
   };
 in
 {
   # Goes into images, where its loader and libraries are Debian's.
-  agent = binary "ringward" [ ];
+  agent = binary "ringward" [ "agent" ] [ ];
 
   # Runs on any machine: its loader and libraries are those of the lab root.
-  testbed = binary "testbed" [
+  testbed = binary "testbed" [ "testbed" "agent" ] [
     "-Wl,--dynamic-linker=${roots.lab}/usr/lib64/ld-linux-x86-64.so.2"
     "-Wl,-rpath,${roots.lab}/usr/lib/x86_64-linux-gnu"
   ];
