@@ -24,8 +24,9 @@ use anyhow::{Context, bail};
 use ringward::cluster::{Activation, Settings, Timings};
 use std::time::Duration;
 
-/// Between two looks at what is awaited.
-const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// Between two looks at what is awaited. Each starts programs in emulated machines; the times of the
+/// report are those of the logs, whenever they are read.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long file server 1 may take to hand out a small file.
 const SMALL_FILE: Duration = Duration::from_secs(60);
 

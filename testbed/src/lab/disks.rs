@@ -5,6 +5,7 @@
 //! DIR/ftp/site.img        the site medium
 //! DIR/file1/share.raw     the share as it was made; DIR/file1/share.qcow2 stands on it
 //! DIR/memory/ftp          memory and devices, if the set belongs to a saved lab
+//! DIR/release.key         signs releases of the agent for these machines
 //! ```
 //!
 //! A set can be moved as a whole, since within it overlays name what they stand on by file name.
@@ -15,6 +16,9 @@ use super::network::Spec;
 use super::qemu::Disk;
 use super::site::Site;
 use super::volume::{self, Backing};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Room on the share for two generations of golden states and logs; sparse.
@@ -36,13 +40,32 @@ impl DiskSet {
         }
     }
 
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The key that releases of the agent are signed with for these machines.
+    pub fn release_key(&self) -> PathBuf {
+        self.dir.join("release.key")
+    }
+
+    /// Keeps that key, for an agent that comes later.
+    pub fn keep_release_key(&self, site: &Site) -> Result<()> {
+        let path = self.release_key();
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o600).open(&path);
+        file.and_then(|mut file| file.write_all(site.release_key().as_bytes()))
+            .map_err(LabError::io("write", &path))
+    }
+
     /// Where the memory of a saved machine is.
     pub fn memory(&self, machine: &str) -> PathBuf {
         self.dir.join("memory").join(machine)
     }
 
     /// Makes the disks of one machine anew.
-    pub fn make(&self, spec: &Spec, site: &Site, bundle: &Bundle, agent: &Path) -> Result<()> {
+    pub fn make(&self, spec: &Spec, site: &Site, bundle: &Bundle) -> Result<()> {
         let (dir, tools) = (self.dir.join(spec.name), &bundle.tools);
         create(&dir)?;
         let image = bundle.image(spec.name)?.file("disk.qcow2");
@@ -52,7 +75,7 @@ impl DiskSet {
             "file1" => {
                 let scratch = tempfile::tempdir_in(&dir)
                     .map_err(LabError::io("make a directory in", &dir))?;
-                let entries = site.share(bundle, agent, scratch.path())?;
+                let entries = site.share(bundle, scratch.path())?;
                 volume::ext4(tools, &dir.join("share.raw"), "SHARE", SHARE_MB, &entries)?;
             }
             "file2" => {
@@ -94,10 +117,15 @@ impl DiskSet {
         let dir = to.join(machine);
         create(&dir)?;
         let mut disks = self.disks(machine);
-        for disk in disks.iter_mut().filter(|d| d.name != "site") {
-            let file = dir.join(format!("{}.qcow2", disk.name));
-            let beneath = std::mem::replace(&mut disk.file, file);
-            volume::overlay(tools, &disk.file, &Backing::At(beneath, "qcow2"))?;
+        for disk in &mut disks {
+            let leaf = disk.file.file_name().map(PathBuf::from).unwrap_or_default();
+            let beneath = std::mem::replace(&mut disk.file, dir.join(leaf));
+            if disk.name == "site" {
+                // Small and never written to.
+                std::fs::copy(&beneath, &disk.file).map_err(LabError::io("copy", &beneath))?;
+            } else {
+                volume::overlay(tools, &disk.file, &Backing::At(beneath, "qcow2"))?;
+            }
         }
         Ok(disks)
     }

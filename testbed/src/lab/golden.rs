@@ -16,21 +16,24 @@ const PREPARE_WITHIN: Duration = Duration::from_secs(600);
 const REGULAR_WITHIN: Duration = Duration::from_secs(300);
 /// Until every golden state is loaded somewhere: one alone is restored in 14 s under emulation.
 const LOADED_WITHIN: Duration = Duration::from_secs(240);
+/// Between two looks, each of which starts a program in an emulated machine.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// A status is a file that the agent has written.
 const STATUS_WITHIN: Duration = Duration::from_secs(30);
 
-/// Makes the golden state of every server's backup VM and waits until the ring is at rest; with
-/// `standby` also until the golden states are kept loaded.
-pub fn prepare(
+fn servers(machines: &[Arc<Machine>]) -> Vec<&Arc<Machine>> {
+    let is_server = |m: &&Arc<Machine>| matches!(m.spec.kind, Kind::Server(_));
+    machines.iter().filter(is_server).collect()
+}
+
+/// Makes the golden state of every server's backup VM.
+pub fn make(
     machines: &[Arc<Machine>],
-    standby: bool,
     at_once: usize,
     cancel: &Cancel,
     tell: &Listener,
 ) -> Result<()> {
-    let is_server = |m: &&Arc<Machine>| matches!(m.spec.kind, Kind::Server(_));
-    let servers: Vec<&Arc<Machine>> = machines.iter().filter(is_server).collect();
-    in_parallel(&servers, at_once, |machine| {
+    in_parallel(&servers(machines), at_once, |machine| {
         cancel.check()?;
         let (name, start) = (machine.spec.name, Instant::now());
         tell(
@@ -53,7 +56,53 @@ pub fn prepare(
             Step::Done(format!("golden state made in {took:.1} s")),
         );
         Ok(())
-    })?;
+    })
+}
+
+/// Has every golden state loaded on the server opposite in the ring, which is neither of the
+/// function's managers. Agents would do so too, one after the other; with their managers at rest it
+/// takes a fraction of the time.
+pub fn load(
+    machines: &[Arc<Machine>],
+    at_once: usize,
+    cancel: &Cancel,
+    tell: &Listener,
+) -> Result<()> {
+    let servers = servers(machines);
+    let hosts = servers.iter().cycle().skip(servers.len() / 2);
+    let pairs: Vec<_> = servers.iter().zip(hosts).collect();
+    in_parallel(&pairs, at_once, |(server, host)| {
+        cancel.check()?;
+        let (name, start) = (server.spec.name, Instant::now());
+        let out = host
+            .guest
+            .exec(&["ringward", "backup", "load", name], PREPARE_WITHIN)?;
+        if !out.ok() {
+            return Err(LabError::Guest {
+                machine: host.spec.name.to_owned(),
+                doing: format!("load the golden state of {}", server.spec.vm_name()),
+                what: out.said(),
+            });
+        }
+        let took = start.elapsed().as_secs_f64();
+        let done = format!(
+            "golden state of {} loaded in {took:.1} s",
+            server.spec.vm_name()
+        );
+        tell(host.spec.name, Step::Done(done));
+        Ok(())
+    })
+}
+
+/// Sets the managers to work and waits until the ring is at rest; with `standby` also until the
+/// golden states are kept loaded.
+pub fn await_rest(
+    machines: &[Arc<Machine>],
+    standby: bool,
+    cancel: &Cancel,
+    tell: &Listener,
+) -> Result<()> {
+    let servers = servers(machines);
     // Until now they were held back: a manager takes a server that does not run yet for a troubled one.
     in_parallel(&servers, servers.len(), |machine| {
         machine.script("ringward flag set").map(drop)
@@ -86,7 +135,7 @@ fn wait_regular(servers: &[&Arc<Machine>], cancel: &Cancel, tell: &Listener) -> 
                     format!("; {why}"),
                 ));
             }
-            cancel.sleep(Duration::from_millis(500))?;
+            cancel.sleep(LOOK_EVERY)?;
         }
     }
     let took = start.elapsed().as_secs_f64();
@@ -123,7 +172,7 @@ fn wait_loaded(servers: &[&Arc<Machine>], cancel: &Cancel, tell: &Listener) -> R
             let doing = "keep all golden states loaded";
             return Err(LabError::timeout("lab", doing, LOADED_WITHIN, hint));
         }
-        cancel.sleep(Duration::from_secs(1))?;
+        cancel.sleep(LOOK_EVERY)?;
     }
 }
 

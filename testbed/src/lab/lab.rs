@@ -1,9 +1,11 @@
 //! The lab as a whole: what experiments and the command line use.
 //!
 //! ```text
-//! Lab::up  ->  ready state saved for these inputs?  --no-->  boot two at a time, prepare, save
-//!                          |                                         |
-//!                          +--------------- load <-------------------+
+//! Lab::up -> ready lab saved? --no--> prepared lab saved? --no--> boot two at a time,
+//!                |                        |                       make golden states, save
+//!                |                        +---- load <----------------------+
+//!                |                  managers to work, until all is at rest, save
+//!                +----- load <---------------+
 //! ```
 //!
 //! So every lab that is in use was loaded from a saved state, the first one too, and all start
@@ -11,6 +13,7 @@
 //! them, and notices when they shut down.
 
 use super::accel::{self, Choice, Wanted};
+use super::agent;
 use super::bringup;
 use super::bundle::Bundle;
 use super::cancel::Cancel;
@@ -252,52 +255,109 @@ impl Parts {
         tell: &Listener,
     ) -> Result<()> {
         let o = &self.options;
-        let agent = o.agent.as_ref().unwrap_or(&o.bundle.agent);
         let settings = format!("{}\n{}\n{}", o.settings, o.topology, o.only.join(" "));
-        let place = Ready::place(&o.bundle, agent, &settings, self.choice.accel)?;
-        let set = match place.set() {
-            Some(set) if !o.fresh => set,
-            _ => {
-                let part = place.begin()?;
-                *machines = self.make(&DiskSet::at(&part), agent, tell)?;
-                let made = self.make_ready(machines, &DiskSet::at(&part), cancel, tell);
-                if made.is_err() && !o.keep {
-                    machines
-                        .iter()
-                        .for_each(|m| m.end("off (it did not come up)"));
-                    machines.clear();
-                    place.clean()?;
-                }
-                made?;
-                place.finish(&part)?
+        let prepared = Ready::prepared(&o.bundle, &settings, self.choice.accel)?;
+        let ready = prepared.with_agent(self.agent())?;
+        let kept = |place: &Ready| place.set().filter(|_| !o.fresh);
+        let set = match kept(&ready) {
+            Some(set) => set,
+            None => {
+                let beneath = match kept(&prepared) {
+                    Some(set) => set,
+                    None => self.stage(&prepared, machines, |machines, set| {
+                        *machines = self.make(set, tell)?;
+                        self.prepare(machines, cancel, tell)?;
+                        ready::save(machines, set, o.at_once, tell)
+                    })?,
+                };
+                self.stage(&ready, machines, |machines, set| {
+                    self.load(machines, &beneath, set.dir(), cancel, tell)?;
+                    self.await_rest(machines, &beneath, cancel, tell)?;
+                    ready::save(machines, set, o.at_once, tell)
+                })?
             }
         };
-        let disks = o.run_dir.join("disks");
-        *machines = self.fleet(false, |name| set.stand_on(name, &disks, &o.bundle.tools))?;
-        ready::restore(machines, &set, o.at_once, cancel, tell)
+        self.load(machines, &set, &o.run_dir.join("disks"), cancel, tell)
     }
 
-    /// Boots, prepares and saves machines whose disks are in `set`.
-    fn make_ready(
+    /// Makes one stage in its place. What fails leaves nothing, unless it is kept for a look.
+    fn stage(
         &self,
-        machines: &[Arc<Machine>],
+        place: &Ready,
+        machines: &mut Vec<Arc<Machine>>,
+        make: impl FnOnce(&mut Vec<Arc<Machine>>, &DiskSet) -> Result<()>,
+    ) -> Result<DiskSet> {
+        let part = place.begin()?;
+        let made = make(machines, &DiskSet::at(&part));
+        if made.is_err() && !self.options.keep {
+            machines
+                .iter()
+                .for_each(|m| m.end("off (it did not come up)"));
+            machines.clear();
+            place.clean()?;
+        }
+        made?;
+        place.finish(&part)
+    }
+
+    /// Loads the machines of a saved set; what they write goes to `disks`.
+    fn load(
+        &self,
+        machines: &mut Vec<Arc<Machine>>,
         set: &DiskSet,
+        disks: &Path,
         cancel: &Cancel,
         tell: &Listener,
     ) -> Result<()> {
+        let o = &self.options;
+        *machines = self.fleet(false, |name| set.stand_on(name, disks, &o.bundle.tools))?;
+        ready::restore(machines, set, o.at_once, cancel, tell)
+    }
+
+    /// Boots machines, and makes golden states if all are there.
+    fn prepare(&self, machines: &[Arc<Machine>], cancel: &Cancel, tell: &Listener) -> Result<()> {
         let at_once = self.options.at_once;
         bringup::bring_up(machines, at_once, cancel, tell)?;
         if self.options.only.is_empty() {
-            let settings = Settings::parse("cluster.toml", &self.options.settings)
-                .map_err(|e| LabError::Other(e.to_string()))?;
-            let standby = settings.activation == Activation::Standby;
-            golden::prepare(machines, standby, at_once, cancel, tell)?;
+            golden::make(machines, at_once, cancel, tell)?;
         }
-        ready::save(machines, set, at_once, tell)
+        Ok(())
+    }
+
+    /// Hands out the agent, sets the managers to work and waits until they are at rest.
+    fn await_rest(
+        &self,
+        machines: &[Arc<Machine>],
+        beneath: &DiskSet,
+        cancel: &Cancel,
+        tell: &Listener,
+    ) -> Result<()> {
+        let o = &self.options;
+        if !o.only.is_empty() {
+            return Ok(());
+        }
+        if let Some(agent) = &o.agent {
+            tell("lab", Step::Begins("handing out the agent".to_owned()));
+            agent::hand_out(machines, agent, &beneath.release_key())?;
+            tell("lab", Step::Done(format!("agent: {}", agent.display())));
+        }
+        let settings = Settings::parse("cluster.toml", &o.settings)
+            .map_err(|e| LabError::Other(e.to_string()))?;
+        let standby = settings.activation == Activation::Standby;
+        if standby {
+            golden::load(machines, o.at_once, cancel, tell)?;
+        }
+        golden::await_rest(machines, standby, cancel, tell)
+    }
+
+    /// The agent that the servers run.
+    fn agent(&self) -> &Path {
+        let o = &self.options;
+        o.agent.as_ref().unwrap_or(&o.bundle.agent)
     }
 
     /// Makes disks and machines; the machines are off.
-    fn make(&self, set: &DiskSet, agent: &Path, tell: &Listener) -> Result<Vec<Arc<Machine>>> {
+    fn make(&self, set: &DiskSet, tell: &Listener) -> Result<Vec<Arc<Machine>>> {
         let start = Instant::now();
         tell(
             "lab",
@@ -305,8 +365,9 @@ impl Parts {
         );
         let site = Site::new(&self.options.settings, self.options.topology)?;
         for spec in self.specs() {
-            set.make(spec, &site, &self.options.bundle, agent)?;
+            set.make(spec, &site, &self.options.bundle)?;
         }
+        set.keep_release_key(&site)?;
         let took = start.elapsed().as_secs_f64();
         tell(
             "lab",

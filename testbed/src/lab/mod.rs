@@ -1,6 +1,7 @@
 //! Machines under QEMU, the LAN switch between them, power and wake-on-LAN, saved states.
 
 pub mod accel;
+pub mod agent;
 pub mod bringup;
 pub mod bundle;
 pub mod cancel;

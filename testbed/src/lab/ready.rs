@@ -1,9 +1,15 @@
-//! Ready labs kept on disk: what is booted and prepared once is loaded in seconds ever after.
+//! Labs kept on disk: what is booted and prepared once is loaded in seconds ever after.
 //!
-//! A ready lab is a [`DiskSet`] with the memory of every machine, in
-//! `${XDG_CACHE_HOME:-~/.cache}/ringward/ready/KEY`. The key is a digest of everything that went
-//! into it, so a changed input simply is another lab. It is made under another name beside its
-//! place and renamed when it is whole: a lab that broke off is never taken for a ready one.
+//! ```text
+//! ${XDG_CACHE_HOME:-~/.cache}/ringward/ready/INPUTS/prepared      booted, golden states made
+//!                                                  /AGENT         its managers at rest as well
+//! ```
+//!
+//! Each stage is a [`DiskSet`] with the memory of every machine; a ready lab stands on the prepared
+//! one. INPUTS is a digest of everything that went into it but the agent that the share hands out,
+//! AGENT one of that, so a changed input simply is another lab, and a changed agent comes to a
+//! prepared one as a new release, as it would to a real one. A stage is made under another name
+//! beside its place and renamed when it is whole: what broke off is never taken for one.
 
 use super::accel::Accel;
 use super::bringup::in_parallel;
@@ -23,95 +29,120 @@ use std::time::{Duration, Instant};
 
 /// Saving or loading one machine takes 0.2-3 s on an idle host.
 const STATE_WITHIN: Duration = Duration::from_secs(120);
-/// Ready labs kept, counting the newest.
+/// Labs of different inputs kept, counting the newest.
 const KEPT: usize = 2;
-/// Room that a lab needs while it is made: the share's images, golden states, memories.
+/// Room that a stage needs while it is made: the share's images, golden states, memories.
 const NEEDED_MB: u64 = 8 << 10;
+/// The stage that a ready lab stands on.
+const PREPARED: &str = "prepared";
 
-/// The place of one ready lab.
+/// The place of one stage of a lab.
 #[derive(Debug, Clone)]
 pub struct Ready {
+    /// Labs of all inputs.
     all: PathBuf,
-    key: String,
+    /// The digest of these.
+    inputs: String,
+    stage: String,
 }
 
 impl Ready {
-    /// The place for a lab of these inputs.
-    pub fn place(bundle: &Bundle, agent: &Path, settings: &str, accel: Accel) -> Result<Ready> {
-        let mut hash = Context::new(&SHA256);
-        let agent = std::fs::read(agent).map_err(LabError::io("read", agent))?;
+    /// The place for the prepared lab of these inputs.
+    pub fn prepared(bundle: &Bundle, settings: &str, accel: Accel) -> Result<Ready> {
         let machines = format!("{MACHINES:?} {DEVICES_VERSION} {:?}", accel.args());
-        for input in [
+        let inputs = [
             bundle.text.as_bytes(),
-            &agent,
             settings.as_bytes(),
             machines.as_bytes(),
-        ] {
-            hash.update(&(input.len() as u64).to_be_bytes());
-            hash.update(input);
-        }
-        let digest = hash.finish();
-        let key = digest.as_ref()[..8]
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
+        ];
         Ok(Ready {
             all: cache_dir()?.join("ready"),
-            key,
+            inputs: digest(&inputs),
+            stage: PREPARED.to_owned(),
         })
     }
 
-    /// The ready lab, if there is one.
+    /// The place for the ready lab that stands on this prepared one and runs `agent`.
+    pub fn with_agent(&self, agent: &Path) -> Result<Ready> {
+        let agent = std::fs::read(agent).map_err(LabError::io("read", agent))?;
+        let stage = digest(&[&agent]);
+        Ok(Ready {
+            stage,
+            ..self.clone()
+        })
+    }
+
+    /// The lab, if there is one.
     pub fn set(&self) -> Option<DiskSet> {
-        let dir = self.dir();
+        let dir = self.stages().join(&self.stage);
         dir.join("memory").is_dir().then(|| DiskSet::at(&dir))
     }
 
-    /// Where it is, or would be.
-    pub fn dir(&self) -> PathBuf {
-        self.all.join(&self.key)
+    fn stages(&self) -> PathBuf {
+        self.all.join(&self.inputs)
     }
 
     /// An empty directory to make it in, if there is room.
     pub fn begin(&self) -> Result<PathBuf> {
-        std::fs::create_dir_all(&self.all).map_err(LabError::io("create", &self.all))?;
+        let stages = self.stages();
+        std::fs::create_dir_all(&stages).map_err(LabError::io("create", &stages))?;
         self.clean()?;
         volume::need_room(&self.all, NEEDED_MB, "a ready lab", "XDG_CACHE_HOME")?;
-        let dir = self.all.join(format!("part-{}", self.key));
+        let dir = stages.join(format!("part-{}", self.stage));
         std::fs::create_dir_all(&dir).map_err(LabError::io("create", &dir))?;
         Ok(dir)
     }
 
     /// Removes what attempts that failed have left; the lock on the lab says that none is under way.
     pub fn clean(&self) -> Result<()> {
-        for dir in self.entries(|name| name.starts_with("part-"))? {
-            std::fs::remove_dir_all(&dir).map_err(LabError::io("remove", &dir))?;
+        for inputs in entries(&self.all, |_| true)? {
+            for dir in entries(&inputs, |name| name.starts_with("part-"))? {
+                remove(&dir)?;
+            }
         }
         Ok(())
     }
 
-    /// The lab made in `part` is whole: it takes its place, and the oldest others go.
+    /// The lab made in `part` is whole: it takes its place. What stood on the one before goes, and
+    /// so do the labs of the oldest inputs.
     pub fn finish(&self, part: &Path) -> Result<DiskSet> {
-        let dir = self.dir();
-        if dir.exists() {
-            std::fs::remove_dir_all(&dir).map_err(LabError::io("remove", &dir))?;
+        let stages = self.stages();
+        let goes = |name: &str| name == self.stage || self.stage == PREPARED || name != PREPARED;
+        for dir in entries(&stages, |name| !name.starts_with("part-") && goes(name))? {
+            remove(&dir)?;
         }
+        let dir = stages.join(&self.stage);
         std::fs::rename(part, &dir).map_err(LabError::io("rename", part))?;
-        let mut all = self.entries(|name| !name.starts_with("part-"))?;
+        let mut all = entries(&self.all, |name| name != self.inputs)?;
         all.sort_by_key(|d| std::fs::metadata(d).and_then(|m| m.modified()).ok());
-        for old in all.iter().rev().skip(KEPT).filter(|d| **d != dir) {
-            std::fs::remove_dir_all(old).map_err(LabError::io("remove", old))?;
+        for old in all.iter().rev().skip(KEPT - 1) {
+            remove(old)?;
         }
         Ok(DiskSet::at(&dir))
     }
+}
 
-    fn entries(&self, keep: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
-        let read = std::fs::read_dir(&self.all).map_err(LabError::io("read", &self.all))?;
-        let kept = read
-            .flatten()
-            .filter(|e| e.file_name().to_str().is_some_and(&keep));
-        Ok(kept.map(|e| e.path()).collect())
+fn digest(inputs: &[&[u8]]) -> String {
+    let mut hash = Context::new(&SHA256);
+    for input in inputs {
+        hash.update(&(input.len() as u64).to_be_bytes());
+        hash.update(input);
     }
+    let digest = hash.finish();
+    let bytes = &digest.as_ref()[..8];
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn entries(dir: &Path, keep: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
+    let read = std::fs::read_dir(dir).map_err(LabError::io("read", dir))?;
+    let kept = read
+        .flatten()
+        .filter(|e| e.file_name().to_str().is_some_and(&keep));
+    Ok(kept.map(|e| e.path()).collect())
+}
+
+fn remove(dir: &Path) -> Result<()> {
+    std::fs::remove_dir_all(dir).map_err(LabError::io("remove", dir))
 }
 
 /// The user's cache directory for Ringward.
@@ -195,27 +226,47 @@ pub fn restore(
 mod tests {
     use super::*;
 
-    fn place(dir: &Path, key: &str) -> Ready {
+    fn place(dir: &Path, inputs: &str, stage: &str) -> Ready {
         Ready {
             all: dir.to_owned(),
-            key: key.to_owned(),
+            inputs: inputs.to_owned(),
+            stage: stage.to_owned(),
         }
+    }
+
+    fn make(place: &Ready) {
+        let part = place.begin().unwrap();
+        std::fs::create_dir_all(part.join("memory")).unwrap();
+        assert!(place.set().is_none());
+        place.finish(&part).unwrap();
+        assert!(place.set().is_some());
+        std::thread::sleep(Duration::from_millis(20));
     }
 
     #[test]
     fn a_lab_is_there_when_it_is_whole_and_old_ones_go() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("part-broken")).unwrap();
-        for key in ["a", "b", "c"] {
-            let ready = place(dir.path(), key);
-            let part = dir.path().join(format!("part-{key}"));
-            std::fs::create_dir_all(part.join("memory")).unwrap();
-            assert!(ready.set().is_none());
-            ready.finish(&part).unwrap();
-            assert!(ready.set().is_some());
-            std::thread::sleep(Duration::from_millis(20));
+        std::fs::create_dir_all(dir.path().join("x/part-broken")).unwrap();
+        for inputs in ["a", "b", "c"] {
+            make(&place(dir.path(), inputs, PREPARED));
         }
-        assert!(place(dir.path(), "a").set().is_none());
-        assert!(place(dir.path(), "b").set().is_some());
+        assert!(!dir.path().join("x").exists());
+        assert!(place(dir.path(), "a", PREPARED).set().is_none());
+        assert!(place(dir.path(), "b", PREPARED).set().is_some());
+    }
+
+    #[test]
+    fn a_ready_lab_goes_with_the_prepared_one_that_it_stands_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let stage = |name| place(dir.path(), "a", name);
+        make(&stage(PREPARED));
+        make(&stage("old agent"));
+        make(&stage("agent"));
+        assert!(stage("old agent").set().is_none());
+        assert!(stage(PREPARED).set().is_some());
+        let part = stage(PREPARED).begin().unwrap();
+        std::fs::create_dir_all(part.join("memory")).unwrap();
+        stage(PREPARED).finish(&part).unwrap();
+        assert!(stage("agent").set().is_none());
     }
 }

@@ -4,6 +4,7 @@
 //! the management files are written by the agent's own code, so that the lab cannot disagree with
 //! it about a format.
 
+use super::agent;
 use super::bundle::{Bundle, Image};
 use super::error::{LabError, Result};
 use super::network::{self, Kind, MACHINES, Spec};
@@ -16,9 +17,9 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ringward::cluster::ring::operation;
 use ringward::cluster::{Group, ManagementData, Member, ServerName, Topology};
 use ringward::keys::{self, ClusterKeys, Validity};
-use ringward::{release, share};
+use ringward::share;
 use std::fmt::{Display, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Owner of the probe's home, as in the images.
 const PROBE: (u32, u32) = (1500, 1500);
@@ -88,13 +89,14 @@ impl Site {
     }
 
     /// The files of the share. The release is signed in `scratch`, which must outlive the entries.
-    pub fn share(&self, bundle: &Bundle, agent: &Path, scratch: &Path) -> Result<Vec<Entry>> {
-        let signed = self.sign(agent, scratch)?;
-        let mut entries: Vec<Entry> = ["release", "images", "backup", "load", "claims", "log"]
+    pub fn share(&self, bundle: &Bundle, scratch: &Path) -> Result<Vec<Entry>> {
+        let key = scratch.join("release.key");
+        std::fs::write(&key, &self.keys.release_key).map_err(LabError::io("write", &key))?;
+        let signed = agent::sign(&bundle.agent, &key, scratch)?;
+        let mut entries: Vec<Entry> = ["release", "images", "backup", "claims", "log"]
             .map(Entry::directory)
             .into();
-        for leaf in ["ringward", "ringward.sig", "version"] {
-            let mode = if leaf == "ringward" { 0o755 } else { 0o644 };
+        for (leaf, mode) in agent::RELEASE {
             entries.push(Entry::copy(&format!("release/{leaf}"), &signed.join(leaf)).mode(mode));
         }
         let group = group()?;
@@ -171,19 +173,13 @@ impl Site {
         )
     }
 
-    fn sign(&self, agent: &Path, scratch: &Path) -> Result<PathBuf> {
-        let (key, out) = (scratch.join("release.key"), scratch.join("release"));
-        std::fs::write(&key, &self.keys.release_key).map_err(LabError::io("write", &key))?;
-        let digest = release::digest(agent).map_err(other("sign the agent"))?;
-        let version = format!("{}-{}", env!("CARGO_PKG_VERSION"), &digest[..12]);
-        let signed = release::sign(agent, &version, &key, &out);
-        std::fs::remove_file(&key).map_err(LabError::io("remove", &key))?;
-        signed.map_err(other("sign the agent"))?;
-        Ok(out)
+    /// The key that releases of the agent are signed with.
+    pub fn release_key(&self) -> &str {
+        &self.keys.release_key
     }
 }
 
-fn other<E: Display>(doing: &'static str) -> impl Fn(E) -> LabError {
+pub(super) fn other<E: Display>(doing: &'static str) -> impl Fn(E) -> LabError {
     move |e| LabError::Other(format!("cannot {doing}: {e}"))
 }
 
