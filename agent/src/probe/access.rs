@@ -4,16 +4,20 @@
 //! does not pile up sessions in a server that has just been resumed. For the same reason an access
 //! has two time-outs: a short one until the server's machine takes the connection (that is how an
 //! absent one is noticed), and a long one for the answer.
+//!
+//! Once a second an access is a whole session, as in the paper and as an examination makes it. In
+//! between the service's greeting is enough: ten sessions a second would be a load of their own, on
+//! a backup VM more than its host can spare.
 
 use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::dialogue::Deadline;
-use super::{Accounts, ProbeError, examine};
+use super::{Accounts, ProbeError, examine, greet};
 use crate::cluster::Service;
 
 /// When to access, and how long to wait.
@@ -26,6 +30,16 @@ pub struct Schedule {
     pub connect_within: Duration,
     /// Time for the whole access.
     pub answer_within: Duration,
+}
+
+/// The least time between the beginnings of two whole sessions.
+const WHOLE_EVERY: Duration = Duration::from_secs(1);
+
+/// How much of a service an access wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Greeting,
+    Whole,
 }
 
 impl Schedule {
@@ -60,10 +74,13 @@ pub async fn log_accesses(
     log: &mut impl Write,
 ) -> io::Result<()> {
     let addr = SocketAddr::from((addr, service.port()));
-    follow(schedule.every, log, async || {
+    follow(schedule.every, log, async |depth| {
         let deadline =
             Deadline::new(schedule.answer_within).connecting_within(schedule.connect_within);
-        examine(service, addr, accounts, deadline).await
+        match depth {
+            Depth::Whole => examine(service, addr, accounts, deadline).await,
+            Depth::Greeting => greet(service, addr, accounts, deadline).await,
+        }
     })
     .await
 }
@@ -71,14 +88,21 @@ pub async fn log_accesses(
 async fn follow(
     every: Duration,
     log: &mut impl Write,
-    mut access: impl AsyncFnMut() -> Result<(), ProbeError>,
+    mut access: impl AsyncFnMut(Depth) -> Result<(), ProbeError>,
 ) -> io::Result<()> {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut next_whole = Instant::now();
     loop {
-        ticks.tick().await;
+        let due = ticks.tick().await;
+        let depth = if due < next_whole {
+            Depth::Greeting
+        } else {
+            next_whole = due + WHOLE_EVERY;
+            Depth::Whole
+        };
         let began = Clock::now();
-        let line = match access().await {
+        let line = match access(depth).await {
             Ok(()) => format!("{} OK\n", Clock::now()),
             Err(error) => format!("{began} XX {error}\n"),
         };
@@ -147,7 +171,7 @@ mod tests {
         let mut begins = Vec::new();
         let mut log = Lines(Vec::new(), 4);
         let every = Duration::from_millis(100);
-        let ended = follow(every, &mut log, async || {
+        let ended = follow(every, &mut log, async |_| {
             begins.push(start.elapsed().as_millis());
             let work = if begins.len() == 2 { 230 } else { 10 };
             tokio::time::sleep(Duration::from_millis(work)).await;
@@ -166,6 +190,22 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn one_access_a_second_is_a_whole_session() {
+        let mut depths = Vec::new();
+        let mut log = Lines(Vec::new(), 21);
+        let every = Duration::from_millis(100);
+        let ended = follow(every, &mut log, async |depth| {
+            depths.push(depth);
+            Ok(())
+        })
+        .await;
+        ended.unwrap_err();
+        let whole = |(at, depth): (usize, &Depth)| (*depth == Depth::Whole).then_some(at);
+        let whole: Vec<usize> = depths.iter().enumerate().filter_map(whole).collect();
+        assert_eq!(whole, [0, 10, 20]);
+    }
+
     #[tokio::test]
     async fn a_real_access() {
         let server = Server::play(&[Act::Hear("GET"), Act::Say("HTTP/1.0 200 OK\r\n\r\nx")]).await;
@@ -174,7 +214,7 @@ mod tests {
         let every = Duration::from_millis(1);
         let accounts = accounts();
         let (addr, accounts) = (server.addr, &accounts);
-        let access = async || examine(Service::Http, addr, accounts, deadline).await;
+        let access = async |_| examine(Service::Http, addr, accounts, deadline).await;
         follow(every, &mut log, access).await.unwrap_err();
         assert_eq!(&log.0[0][11..], " OK\n");
         // The server ends after one visit: the next one is refused, or cut off if it comes at once.

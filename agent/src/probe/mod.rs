@@ -31,7 +31,7 @@ pub use error::ProbeError;
 pub use ping::ping;
 
 use crate::cluster::{ProbeAccounts, Service};
-use dialogue::Deadline;
+use dialogue::{Deadline, Dialogue};
 
 /// What an examination needs to be let in.
 #[derive(Debug, Clone)]
@@ -57,6 +57,29 @@ pub async fn service(
     let addr = SocketAddr::from((addr, service.port()));
     examine(service, addr, accounts, Deadline::new(within)).await?;
     Ok(started.elapsed())
+}
+
+/// The service's first words only; of a service that waits for the client's, a whole examination.
+async fn greet(
+    service: Service,
+    addr: SocketAddr,
+    accounts: &Accounts,
+    deadline: Deadline,
+) -> Result<(), ProbeError> {
+    let (connect, banner, expected, farewell) = match service {
+        Service::Smtp => ("SMTP connect", "SMTP banner", "220", "QUIT\r\n"),
+        Service::Imap => ("IMAP connect", "IMAP greeting", "* OK", "0 LOGOUT\r\n"),
+        Service::Ssh => ("SSH connect", "SSH banner", "SSH-2.0-", ""),
+        Service::Ftp => ("FTP connect", "FTP banner", "220", "QUIT\r\n"),
+        Service::Http | Service::Proxy => return examine(service, addr, accounts, deadline).await,
+    };
+    let mut talk = Dialogue::connect(connect, addr, deadline).await?;
+    let line = talk.line(banner, expected).await?;
+    if !line.starts_with(expected.as_bytes()) {
+        return Err(ProbeError::unexpected(banner, expected, &line));
+    }
+    talk.farewell(farewell).await;
+    Ok(())
 }
 
 async fn examine(

@@ -26,14 +26,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Examinations that T_se is the median of.
 const EXAMS: usize = 5;
 
-/// Whether the site keeps no figures yet about some of `targets`, or old ones must not be used.
+/// Whether the site lacks figures about some of `targets`, or old ones must not be used.
 #[must_use]
 pub fn is_due(site: &dyn Site, targets: &[String], fresh: bool) -> bool {
     let known = Calibration::read(&site.calibration_path()).unwrap_or_default();
     fresh
         || targets
             .iter()
-            .any(|target| !known.servers.contains_key(target))
+            .any(|target| !known.servers.get(target).is_some_and(ServerTimes::is_whole))
 }
 
 /// Measures `targets` and keeps the figures with those of other servers that the site has. What

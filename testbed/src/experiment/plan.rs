@@ -66,7 +66,7 @@ impl Plan {
         let mut plan = Self { steps: Vec::new() };
         let seconds = Duration::from_secs;
         plan.add(Step::Lab, "lab ready", seconds(20), seconds(1800));
-        plan.add(Step::Regular, "ring regular", seconds(5), seconds(120));
+        plan.add(Step::Regular, "ring regular", seconds(25), seconds(120));
         plan.add(Step::Served, "client served", seconds(3), seconds(30));
         plan.add(
             Step::Cycle,

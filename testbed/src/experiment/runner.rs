@@ -27,6 +27,8 @@ use std::time::Duration;
 /// Between two looks at what is awaited. Each starts programs in emulated machines; the times of the
 /// report are those of the logs, whenever they are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Rounds for which a ring must be regular before it is troubled.
+const SETTLED: u32 = 2;
 /// How long file server 1 may take to hand out a small file.
 const SMALL_FILE: Duration = Duration::from_secs(60);
 
@@ -185,8 +187,14 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Waits for a regular ring; before the trouble, for one that was regular for some rounds:
+    /// machines that were just loaded do everything slowly the first time.
     fn await_regular(&mut self, step: Step) -> anyhow::Result<()> {
-        let mut last = None;
+        let (mut last, mut since) = (None, None);
+        let settled = match step {
+            Step::Regular => SETTLED * Timings::profile(self.experiment.profile).t_im,
+            _ => Duration::ZERO,
+        };
         self.await_step(step, |run| {
             if run.follower.is_some() {
                 run.follow()?;
@@ -196,8 +204,14 @@ impl<'a> Run<'a> {
                 None if step == Step::Home => run.unserved()?,
                 reason => reason,
             };
-            last = Some((run.site.now(), state));
-            Ok(reason)
+            let now = run.site.now();
+            last = Some((now, state));
+            if reason.is_some() {
+                since = None;
+                return Ok(reason);
+            }
+            let regular = now.saturating_sub(*since.get_or_insert(now));
+            Ok((regular < settled).then(|| format!("for {} s only", regular.as_secs())))
         })?;
         self.looks.extend(last);
         Ok(())
