@@ -37,7 +37,8 @@
 //!   P2.
 //! * Network examination -> Backup server: it did not, and the claim is ours. Background job 1.
 //! * Regular -> Service recovery: the ping came back, a service did not answer. The network is
-//!   examined, the target told to restart its services, then all is examined again.
+//!   examined, the target told to restart its services, then all is examined again, for T_sw if it
+//!   must be.
 //! * Service recovery -> Regular: healthy again (St1); R goes to P2.
 //! * Service recovery -> Backup server: still not (St2), and the claim is ours. Background job 2.
 //! * Backup server, Target server recovery: see [`super::case`], which carries them out.
@@ -114,8 +115,13 @@ pub(super) enum Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Repair {
     Network,
-    Restarting { until: Now },
-    Examining,
+    Restarting {
+        until: Now,
+    },
+    /// Until then a service that refuses may only be slow to listen again.
+    Examining {
+        until: Now,
+    },
     Claiming(Step),
 }
 
@@ -256,9 +262,9 @@ impl Manager {
     pub(super) fn void(&mut self, context: &mut Context) {
         if self.exam.take().is_some() {
             match self.mode {
-                Mode::Regular | Mode::Waiting { .. } | Mode::ServiceRecovery(Repair::Examining) => {
-                    self.examine(context)
-                }
+                Mode::Regular
+                | Mode::Waiting { .. }
+                | Mode::ServiceRecovery(Repair::Examining { .. }) => self.examine(context),
                 Mode::NetworkExamination(_) | Mode::ServiceRecovery(_) => self.ping(context),
                 Mode::BackupServer | Mode::TargetServerRecovery => {}
             }
@@ -278,6 +284,7 @@ impl Manager {
                 Step::Won { .. } => context.now + timings.t_wait,
             },
             Mode::ServiceRecovery(Repair::Restarting { until }) => *until,
+            Mode::ServiceRecovery(Repair::Examining { .. }) if self.exam.is_none() => self.next,
             Mode::ServiceRecovery(Repair::Claiming(Step::Tried { retry, .. })) => *retry,
             Mode::ServiceRecovery(_) => context.now + timings.t_wait,
             Mode::BackupServer => context.now + timings.t_wait,
@@ -304,6 +311,12 @@ impl Manager {
             Mode::NetworkExamination(_) => self.doubt_on(context),
             Mode::ServiceRecovery(Repair::Restarting { until }) if context.now >= *until => {
                 self.restarted(context);
+                None
+            }
+            Mode::ServiceRecovery(Repair::Examining { .. })
+                if self.exam.is_none() && context.now >= self.next =>
+            {
+                self.examine(context);
                 None
             }
             Mode::ServiceRecovery(Repair::Claiming(step)) => {
@@ -398,7 +411,9 @@ impl Manager {
                 context.send(&self.target, Message::RestartService);
                 None
             }
-            (Mode::ServiceRecovery(repair @ Repair::Examining), Verdict::Healthy) if silent => {
+            (Mode::ServiceRecovery(repair @ Repair::Examining { .. }), Verdict::Healthy)
+                if silent =>
+            {
                 let target = self.target.clone();
                 context.log(Event::ServiceTroubleConfirmed {
                     target: target.clone(),
@@ -406,7 +421,7 @@ impl Manager {
                 *repair = Repair::Claiming(claim(context, &target));
                 None
             }
-            (Mode::ServiceRecovery(Repair::Examining), Verdict::Healthy) => {
+            (Mode::ServiceRecovery(Repair::Examining { .. }), Verdict::Healthy) => {
                 context.log(Event::ServiceRecovered {
                     target: self.target.clone(),
                 });
@@ -416,7 +431,13 @@ impl Manager {
                 None
             }
             (Mode::ServiceRecovery(_), Verdict::NoNetwork) => self.network_trouble(context),
-            (Mode::ServiceRecovery(repair @ Repair::Examining), Verdict::NoService(_)) => {
+            (Mode::ServiceRecovery(Repair::Examining { until }), Verdict::NoService(_))
+                if context.now < *until =>
+            {
+                self.next = context.now + context.timings().t_wait / 4;
+                None
+            }
+            (Mode::ServiceRecovery(repair @ Repair::Examining { .. }), Verdict::NoService(_)) => {
                 let target = self.target.clone();
                 context.log(Event::ServiceTroubleConfirmed {
                     target: target.clone(),
@@ -456,7 +477,8 @@ impl Manager {
     /// The target says what came of restarting its services, or did not in time.
     pub(super) fn restarted(&mut self, context: &mut Context) {
         if let Mode::ServiceRecovery(repair @ Repair::Restarting { .. }) = &mut self.mode {
-            *repair = Repair::Examining;
+            let until = context.now + context.timings().t_sw;
+            *repair = Repair::Examining { until };
             self.examine(context);
         }
     }
