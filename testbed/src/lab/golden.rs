@@ -10,11 +10,11 @@ use ringward::observe::Status;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// 75-95 s each with two at a time under emulation.
+/// 61-84 s each with two at a time under emulation.
 const PREPARE_WITHIN: Duration = Duration::from_secs(600);
 /// Until every server says that all it manages is in order.
 const REGULAR_WITHIN: Duration = Duration::from_secs(300);
-/// Until every golden state is loaded somewhere: one alone is restored in 14 s under emulation.
+/// Until every server says what it keeps loaded; they were loaded before.
 const LOADED_WITHIN: Duration = Duration::from_secs(240);
 /// Between two looks, each of which starts a program in an emulated machine.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
