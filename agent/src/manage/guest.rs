@@ -38,6 +38,8 @@ pub(super) struct Guest {
     stage: Stage,
     /// Until when it may live; while it starts, until the start must have ended.
     until: Now,
+    /// Until when the guest itself holds the VIP; never later than `until`.
+    told: Now,
     next_ask: Now,
     answered: Now,
     /// Whom to tell when it is gone, and the epoch of the order.
@@ -61,6 +63,7 @@ impl Guest {
             owner: from.clone(),
             stage: Stage::Checking,
             until: context.now + context.timings().t_va,
+            told: Now::default(),
             next_ask: context.now,
             answered: context.now,
             confirm: None,
@@ -188,12 +191,9 @@ impl Guest {
             }
             Stage::CheckingVip if mine && until > context.now => {
                 self.stage = Stage::Setting;
-                self.until = until;
+                (self.until, self.told) = (until, until);
                 let function = self.function.clone();
-                context.out.push(Output::SetVmVip {
-                    function,
-                    until: self.until,
-                });
+                context.out.push(Output::SetVmVip { function, until });
             }
             Stage::CheckingVip => self.stage = Stage::Running,
             Stage::Serving if mine => self.extend(context, until),
@@ -224,9 +224,14 @@ impl Guest {
         }
     }
 
+    /// The guest is told only when it gains a quarter of `vm_ttl`: each time starts programs in it.
     fn extend(&mut self, context: &mut Context, until: Now) {
-        if matches!(self.stage, Stage::Serving | Stage::Setting) && until > self.until {
-            self.until = until;
+        if !matches!(self.stage, Stage::Serving | Stage::Setting) || until <= self.until {
+            return;
+        }
+        self.until = until;
+        if until >= self.told + context.timings().vm_ttl / 4 {
+            self.told = until;
             let function = self.function.clone();
             context.out.push(Output::KeepVmVip { function, until });
         }

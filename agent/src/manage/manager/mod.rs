@@ -434,7 +434,7 @@ impl Manager {
             (Mode::ServiceRecovery(Repair::Examining { until }), Verdict::NoService(_))
                 if context.now < *until =>
             {
-                self.next = context.now + context.timings().t_wait / 4;
+                self.next = context.now + context.timings().t_wait / 10;
                 None
             }
             (Mode::ServiceRecovery(repair @ Repair::Examining { .. }), Verdict::NoService(_)) => {
