@@ -1,5 +1,6 @@
 //! The server's one network device on the cluster's LAN (a bridge, so that backup VMs share it).
 
+use std::ffi::CString;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -104,8 +105,7 @@ impl Lan {
     /// # Errors
     /// When there is none.
     pub async fn address(&self) -> Result<(Ipv4Addr, u8), LanError> {
-        let index = self.device().await?.index;
-        let found = self.addresses(index).await?;
+        let found = self.addresses(self.index()?).await?;
         found
             .iter()
             .filter(|message| message.header.prefix_len < 32)
@@ -115,10 +115,26 @@ impl Lan {
             })
     }
 
-    pub(super) async fn device(&self) -> Result<Device, LanError> {
-        let none = || LanError::NoDevice {
+    fn none(&self) -> LanError {
+        LanError::NoDevice {
             device: self.name.clone(),
-        };
+        }
+    }
+
+    /// The device's number, for what is done every second: reading a whole link message takes a
+    /// hundred times as long.
+    #[expect(unsafe_code, reason = "the standard library has no if_nametoindex")]
+    pub(super) fn index(&self) -> Result<u32, LanError> {
+        let name = CString::new(&*self.name).map_err(|_| self.none())?;
+        // SAFETY: the name ends with a zero byte and outlives the call, which keeps nothing of it.
+        match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+            0 => Err(self.none()),
+            index => Ok(index),
+        }
+    }
+
+    pub(super) async fn device(&self) -> Result<Device, LanError> {
+        let none = || self.none();
         let stream = self
             .netlink
             .link()

@@ -26,7 +26,7 @@ impl Lan {
     /// # Errors
     /// When the device is not there or the kernel refuses.
     pub async fn add_vip(&self, vip: Ipv4Addr, valid: Duration) -> Result<(), LanError> {
-        let index = self.device().await?.index;
+        let index = self.index()?;
         let mut request = self
             .netlink
             .address()
@@ -156,8 +156,7 @@ impl Lan {
     }
 
     async fn find(&self, vip: Ipv4Addr) -> Result<Option<AddressMessage>, LanError> {
-        let index = self.device().await?.index;
-        let mut found = self.addresses(index).await?.into_iter();
+        let mut found = self.addresses(self.index()?).await?.into_iter();
         Ok(found.find(|message| local(message) == Some(vip)))
     }
 }
