@@ -1,7 +1,9 @@
 //! Measures what our machines are like, as the paper's Table 3 does for its own.
 //!
-//! All managers are at rest meanwhile: their flags are cleared, so nobody takes a server that is
-//! switched off for one in trouble. The site must be prepared anew afterwards.
+//! A backup VM is tried while all managers are at rest: their flags are cleared. Then all servers
+//! but the target are set to work, since beside managers at work a machine that shares its
+//! processors with theirs boots as slowly as in a run. The target stays out of the group, so nobody
+//! takes it for one in trouble when it is off. The site must be prepared anew afterwards.
 
 use super::client;
 use super::ring::RingState;
@@ -15,6 +17,8 @@ use std::time::Duration;
 const SMALL: Duration = Duration::from_secs(60);
 /// Until every server has let its VIP go.
 const REST_WITHIN: Duration = Duration::from_secs(60);
+/// Until the servers that are set to work are a ring at rest.
+const RING_WITHIN: Duration = Duration::from_secs(180);
 /// A boot of an emulated server takes 10-60 s.
 const BOOT_WITHIN: Duration = Duration::from_secs(300);
 const OFF_WITHIN: Duration = Duration::from_secs(120);
@@ -57,39 +61,46 @@ pub fn measure_and_keep(
     Ok(())
 }
 
-/// Measures `targets` and leaves the managers of all servers at rest. `say` hears what is going
-/// on. Values that cannot be measured are left out, and `say` hears why.
+/// Measures `targets`. `say` hears what is going on. Values that cannot be measured are left out,
+/// and `say` hears why.
 ///
 /// # Errors
-/// When the managers cannot be brought to rest.
+/// When the managers cannot be brought to rest or to work.
 fn measure(
     site: &mut dyn Site,
     targets: &[String],
     say: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Calibration> {
     let servers = site.servers();
-    say("measuring our machines: bringing the managers to rest");
-    rest(site, &servers)?;
     let mut calibration = Calibration::default();
     for target in servers
         .iter()
         .filter(|server| targets.contains(&server.name))
     {
         let name = &target.name;
-        let beside = servers.iter().rfind(|server| server.name != *name);
+        let others: Vec<SiteServer> = servers
+            .iter()
+            .filter(|server| server.name != *name)
+            .cloned()
+            .collect();
         let times = calibration.servers.entry(name.clone()).or_default();
-        if let Some(beside) = beside {
-            match exam(site, &beside.name, target) {
-                Ok(t_se) => times.service_exam = Some(t_se),
-                Err(error) => say(&format!("T_se of {name} is not known: {error:#}")),
-            }
-            say(&format!(
-                "trying the backup VM of {name} on {}",
-                beside.name
-            ));
-            if let Err(error) = activations(site, &beside.name, name, times) {
-                say(&format!("T_v of {name} is not known: {error:#}"));
-            }
+        say(&format!("measuring {name}: bringing the managers to rest"));
+        rest(site, &servers)?;
+        let Some(beside) = others.last() else {
+            bail!("{name} is the only server");
+        };
+        say(&format!(
+            "trying the backup VM of {name} on {}",
+            beside.name
+        ));
+        if let Err(error) = activations(site, &beside.name, name, times) {
+            say(&format!("T_v of {name} is not known: {error:#}"));
+        }
+        say(&format!("setting all but {name} to work"));
+        work(site, &others)?;
+        match exam(site, &beside.name, target) {
+            Ok(t_se) => times.service_exam = Some(t_se),
+            Err(error) => say(&format!("T_se of {name} is not known: {error:#}")),
         }
         say(&format!(
             "restarting {name}, then starting it from power off"
@@ -120,6 +131,17 @@ fn rest(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
             .map(|server| format!("{} holds its VIP", server.name)))
     })
     .context("bringing the managers to rest")
+}
+
+/// Sets the flags of these servers and waits until they guard each other.
+fn work(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
+    for server in servers {
+        site::output(site, &server.name, &["ringward", "flag", "set"], SMALL)?;
+    }
+    wait(site, RING_WITHIN, || {
+        Ok(RingState::look(site)?.irregular(servers))
+    })
+    .context("setting the managers to work")
 }
 
 /// T_se: the median of some examinations of all services of `target`, made from another server.

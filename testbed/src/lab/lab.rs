@@ -194,6 +194,11 @@ impl Lab {
         &self.parts.events
     }
 
+    /// Where what was measured of the machines is kept: it is true of every lab of these inputs.
+    pub fn calibration(&self) -> Result<PathBuf> {
+        Ok(self.parts.prepared()?.calibration())
+    }
+
     /// The accelerator and why it was chosen.
     pub fn choice(&self) -> &Choice {
         &self.parts.choice
@@ -246,6 +251,13 @@ impl Drop for Lab {
 }
 
 impl Parts {
+    /// The place of the prepared lab of these inputs.
+    fn prepared(&self) -> Result<Ready> {
+        let o = &self.options;
+        let settings = format!("{}\n{}\n{}", o.settings, o.topology, o.only.join(" "));
+        Ready::prepared(&o.bundle, &settings, self.choice.accel)
+    }
+
     /// Loads the machines from the ready state, which is made first if need be. `machines` are
     /// those that run, also when this fails.
     fn bring_up(
@@ -255,8 +267,7 @@ impl Parts {
         tell: &Listener,
     ) -> Result<()> {
         let o = &self.options;
-        let settings = format!("{}\n{}\n{}", o.settings, o.topology, o.only.join(" "));
-        let prepared = Ready::prepared(&o.bundle, &settings, self.choice.accel)?;
+        let prepared = self.prepared()?;
         let ready = prepared.with_agent(self.agent())?;
         let kept = |place: &Ready| place.set().filter(|_| !o.fresh);
         let set = match kept(&ready) {

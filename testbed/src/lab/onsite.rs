@@ -10,7 +10,6 @@ use super::lock::{self, LabLock};
 use super::machine::Power;
 use super::network;
 use super::progress;
-use super::ready;
 use super::roster::Roster;
 use super::serve;
 use crate::experiment::site::{Artefact, Facts, Ran, Site, SiteServer, Switch};
@@ -221,14 +220,8 @@ impl Site for LabSite {
     }
 
     fn calibration_path(&self) -> PathBuf {
-        let accel = self
-            .lab
-            .as_ref()
-            .map_or("none", |lab| lab.choice().accel.name());
-        let name = format!("calibration-{accel}.json");
-        ready::cache_dir()
-            .unwrap_or_else(|_| self.dir.clone())
-            .join(name)
+        let kept = self.lab.as_ref().and_then(|lab| lab.calibration().ok());
+        kept.unwrap_or_else(|| self.run_dir().join("calibration.json"))
     }
 
     fn facts(&self) -> Facts {

@@ -3,6 +3,7 @@
 //! ```text
 //! ${XDG_CACHE_HOME:-~/.cache}/ringward/ready/INPUTS/prepared      booted, golden states made
 //!                                                  /AGENT         its managers at rest as well
+//!                                                  /calibration.json
 //! ```
 //!
 //! Each stage is a [`DiskSet`] with the memory of every machine; a ready lab stands on the prepared
@@ -78,6 +79,11 @@ impl Ready {
         dir.join("memory").is_dir().then(|| DiskSet::at(&dir))
     }
 
+    /// The file for what was measured of its machines.
+    pub fn calibration(&self) -> PathBuf {
+        self.stages().join("calibration.json")
+    }
+
     fn stages(&self) -> PathBuf {
         self.all.join(&self.inputs)
     }
@@ -133,11 +139,12 @@ fn digest(inputs: &[&[u8]]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// The directories in `dir` whose names are to be kept.
 fn entries(dir: &Path, keep: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
     let read = std::fs::read_dir(dir).map_err(LabError::io("read", dir))?;
     let kept = read
         .flatten()
-        .filter(|e| e.file_name().to_str().is_some_and(&keep));
+        .filter(|e| e.path().is_dir() && e.file_name().to_str().is_some_and(&keep));
     Ok(kept.map(|e| e.path()).collect())
 }
 
@@ -146,7 +153,7 @@ fn remove(dir: &Path) -> Result<()> {
 }
 
 /// The user's cache directory for Ringward.
-pub fn cache_dir() -> Result<PathBuf> {
+fn cache_dir() -> Result<PathBuf> {
     let from = |name: &str| {
         std::env::var_os(name)
             .filter(|v| !v.is_empty())

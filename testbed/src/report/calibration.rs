@@ -1,7 +1,7 @@
 //! What our machines are like: the figures that the paper's Table 3 gives for its own.
 //!
-//! They are measured once, when a lab is prepared, with the managers at rest, and kept beside the
-//! saved lab as `calibration.json`. The analytical column of every report stands on them, so they
+//! They are measured once, when a lab is prepared, and kept beside the saved lab as
+//! `calibration.json`. The analytical column of every report stands on them, so they
 //! must not come from the run that it is compared with.
 
 use super::analytical::Characteristics;
