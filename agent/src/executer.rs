@@ -12,6 +12,8 @@
 //!   ring by itself is for later; until then: `ringward flag clear`, `ringward flag set`, one
 //!   server at a time.)
 //! * The node ended by itself: it is started again, after a pause that grows.
+//! * systemd is told that this server is ready when its function is at home, or has not come within
+//!   some seconds, or when it is not to manage. What can wait for that is ordered after the executer.
 
 mod child;
 mod copies;
@@ -27,7 +29,7 @@ use thiserror::Error;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::host::{lan::Lan, netdaemon};
-use crate::observe::chain;
+use crate::observe::{Status, chain};
 use crate::release::ReleaseError;
 use crate::share::Share;
 use crate::site::{Paths, Site};
@@ -45,6 +47,8 @@ pub struct Patience {
     pub share: Duration,
     /// How long the share may be away at start before the last good copy is used.
     pub start: Duration,
+    /// How long the function may take to come home before this server counts as ready without it.
+    pub home: Duration,
 }
 
 impl Default for Patience {
@@ -53,6 +57,7 @@ impl Default for Patience {
             poll: Duration::from_millis(500),
             share: Duration::from_secs(5),
             start: Duration::from_secs(15),
+            home: Duration::from_secs(20),
         }
     }
 }
@@ -94,7 +99,8 @@ pub async fn run(paths: Paths, patience: Patience, stop: impl Future<Output = ()
     let mut ticks = interval(patience.poll);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = pin!(stop);
-    notify(sd_notify::NotifyState::Ready);
+    let began = Instant::now();
+    let mut ready = false;
     loop {
         tokio::select! {
             () = &mut stop => break,
@@ -117,6 +123,10 @@ pub async fn run(paths: Paths, patience: Patience, stop: impl Future<Output = ()
                 continue;
             }
         };
+        if !ready && (!wanted || is_home(&executer.paths) || began.elapsed() >= patience.home) {
+            ready = true;
+            notify(sd_notify::NotifyState::Ready);
+        }
         match (node.take(), wanted) {
             (Some(running), false) => {
                 tracing::info!("the flag is gone: management stops");
@@ -154,6 +164,11 @@ async fn ended(node: &mut Option<Node>) -> io::Result<std::process::ExitStatus> 
         Some(node) => node.ended().await,
         None => pending().await,
     }
+}
+
+/// Whether the node says that this server holds its VIP.
+fn is_home(paths: &Paths) -> bool {
+    Status::read(&paths.status()).is_ok_and(|status| status.vip.is_some_and(|vip| vip.held))
 }
 
 /// Tells systemd; that nobody listens is no error.

@@ -60,6 +60,7 @@ impl Server {
             poll: Duration::from_millis(20),
             share: Duration::from_secs(1),
             start: Duration::from_millis(100),
+            home: Duration::ZERO,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let executer = run(self.paths.clone(), patience, async {

@@ -97,3 +97,48 @@ async fn examine(
         Service::Proxy => proxy::examine(addr, accounts, deadline).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::script::{Act, Server, accounts, short};
+    use super::*;
+
+    async fn greeted(service: Service, acts: &[Act]) -> Result<(), ProbeError> {
+        let server = Server::play(acts).await;
+        let deadline = Deadline::new(server.ample);
+        let greeted = greet(service, server.addr, &accounts(), deadline).await;
+        server.heard_all().await;
+        greeted
+    }
+
+    #[tokio::test]
+    async fn a_greeting_is_enough_where_the_service_speaks_first() {
+        let spoken = [
+            (Service::Smtp, "220 mail ESMTP\r\n", "QUIT"),
+            (Service::Imap, "* OK ready\r\n", "0 LOGOUT"),
+            (Service::Ssh, "SSH-2.0-x\r\n", ""),
+            (Service::Ftp, "220 welcome\r\n", "QUIT"),
+        ];
+        for (service, banner, farewell) in spoken {
+            let acts = [Act::Say(banner), Act::Hear(farewell)];
+            let acts = if farewell.is_empty() {
+                &acts[..1]
+            } else {
+                &acts
+            };
+            greeted(service, acts).await.unwrap();
+        }
+        let acts = [Act::Hear("GET"), Act::Say("HTTP/1.0 200 OK\r\n\r\nx")];
+        greeted(Service::Http, &acts).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_wrong_greeting_and_none_are_trouble() {
+        let error = greeted(Service::Ftp, &[Act::Say("421 full\r\n")]).await;
+        insta::assert_snapshot!(error.unwrap_err(), @"FTP banner: expected 220, got `421 full`");
+        let server = Server::play(&[Act::Hang]).await;
+        let deadline = Deadline::new(short());
+        let error = greet(Service::Ssh, server.addr, &accounts(), deadline).await;
+        insta::assert_snapshot!(error.unwrap_err(), @"SSH banner: no answer within 150 ms");
+    }
+}

@@ -12,6 +12,7 @@ use crate::report::access;
 use crate::report::calibration::{Calibration, ServerTimes};
 use crate::report::figures::median;
 use anyhow::{Context, bail};
+use ringward::cluster::Activation;
 use std::time::Duration;
 
 const SMALL: Duration = Duration::from_secs(60);
@@ -133,13 +134,19 @@ fn rest(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
     .context("bringing the managers to rest")
 }
 
-/// Sets the flags of these servers and waits until they guard each other.
+/// Sets the flags of these servers and waits until they guard each other, and have moved what was
+/// loaded for one of them on the server that is left out: that would slow its start.
 fn work(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
+    let activation = site::settings(site)?.activation;
     for server in servers {
         site::output(site, &server.name, &["ringward", "flag", "set"], SMALL)?;
     }
     wait(site, RING_WITHIN, || {
-        Ok(RingState::look(site)?.irregular(servers))
+        let state = RingState::look(site)?;
+        let kept = state.standbys(servers);
+        let waits = activation == Activation::Standby && kept < servers.len();
+        let unkept = waits.then(|| format!("{kept} of {} golden states are loaded", servers.len()));
+        Ok(state.irregular(servers).or(unkept))
     })
     .context("setting the managers to work")
 }

@@ -29,8 +29,6 @@ use std::time::Duration;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Rounds for which a ring must be regular before it is troubled.
 const SETTLED: u32 = 2;
-/// How long file server 1 may take to hand out a small file.
-const SMALL_FILE: Duration = Duration::from_secs(60);
 
 /// One run under way, and afterwards what it left.
 pub struct Run<'a> {
@@ -270,9 +268,7 @@ impl<'a> Run<'a> {
     }
 
     fn read_settings(&mut self) -> anyhow::Result<()> {
-        let path = "/share/cluster.toml";
-        let text = site::output(self.site, node::FILE1, &["cat", path], SMALL_FILE)?;
-        let settings = Settings::parse(path, &text)?;
+        let settings = site::settings(self.site)?;
         if settings.profile != self.experiment.profile {
             bail!(
                 "the cluster runs with profile {}, the experiment wants {}; prepare the lab anew \

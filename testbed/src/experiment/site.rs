@@ -3,7 +3,7 @@
 //! The lab implements [`Site`]; tests of the experiments' logic use a scripted one. An experiment
 //! reaches machines by nothing else, so whatever it does can be done to real servers too.
 
-use ringward::cluster::{Daemon, Mac, Profile};
+use ringward::cluster::{Daemon, Mac, Profile, Settings};
 use serde::Serialize;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -145,6 +145,17 @@ pub trait Site {
 
     /// What the report says about the circumstances.
     fn facts(&self) -> Facts;
+}
+
+/// The cluster's settings, as its servers read them.
+///
+/// # Errors
+/// When file server 1 does not hand them out, or they are none.
+pub fn settings(site: &dyn Site) -> anyhow::Result<Settings> {
+    const PATH: &str = "/share/cluster.toml";
+    const WITHIN: Duration = Duration::from_secs(60);
+    let text = output(site, node::FILE1, &["cat", PATH], WITHIN)?;
+    Ok(Settings::parse(PATH, &text)?)
 }
 
 /// Runs a command that must succeed and returns what it printed.

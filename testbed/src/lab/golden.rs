@@ -35,22 +35,12 @@ pub fn make(
 ) -> Result<()> {
     in_parallel(&servers(machines), at_once, |machine| {
         cancel.check()?;
-        let (name, start) = (machine.spec.name, Instant::now());
+        let name = machine.spec.name;
         tell(
             name,
             Step::Begins("making the golden state of its backup VM".to_owned()),
         );
-        let out = machine
-            .guest
-            .exec(&["ringward", "backup", "prepare", name], PREPARE_WITHIN)?;
-        if !out.ok() {
-            return Err(LabError::Guest {
-                machine: name.to_owned(),
-                doing: format!("make the golden state of {}", machine.spec.vm_name()),
-                what: out.said(),
-            });
-        }
-        let took = start.elapsed().as_secs_f64();
+        let took = backup("prepare", machine, machine)?;
         tell(
             name,
             Step::Done(format!("golden state made in {took:.1} s")),
@@ -73,24 +63,27 @@ pub fn load(
     let pairs: Vec<_> = servers.iter().zip(hosts).collect();
     in_parallel(&pairs, at_once, |(server, host)| {
         cancel.check()?;
-        let (name, start) = (server.spec.name, Instant::now());
-        let out = host
-            .guest
-            .exec(&["ringward", "backup", "load", name], PREPARE_WITHIN)?;
-        if !out.ok() {
-            return Err(LabError::Guest {
-                machine: host.spec.name.to_owned(),
-                doing: format!("load the golden state of {}", server.spec.vm_name()),
-                what: out.said(),
-            });
-        }
-        let took = start.elapsed().as_secs_f64();
-        let done = format!(
-            "golden state of {} loaded in {took:.1} s",
-            server.spec.vm_name()
-        );
+        let took = backup("load", server, host)?;
+        let vm = server.spec.vm_name();
+        let done = format!("golden state of {vm} loaded in {took:.1} s");
         tell(host.spec.name, Step::Done(done));
         Ok(())
+    })
+}
+
+/// Has `ringward backup` do this on `host` with the golden state of `server`'s backup VM; how many
+/// seconds it took.
+fn backup(verb: &str, server: &Machine, host: &Machine) -> Result<f64> {
+    let start = Instant::now();
+    let argv = ["ringward", "backup", verb, server.spec.name];
+    let out = host.guest.exec(&argv, PREPARE_WITHIN)?;
+    if out.ok() {
+        return Ok(start.elapsed().as_secs_f64());
+    }
+    Err(LabError::Guest {
+        machine: host.spec.name.to_owned(),
+        doing: format!("{verb} the golden state of {}", server.spec.vm_name()),
+        what: out.said(),
     })
 }
 
