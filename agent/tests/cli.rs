@@ -63,6 +63,7 @@ fn help_texts() {
         "data",
         "data check",
         "ring",
+        "predict",
         "placement",
         "keys make",
         "release sign",
@@ -172,20 +173,72 @@ fn ring_shows_who_manages_whom() {
     ringward: read absent: No such file or directory (os error 2)
     [exit status: 1]
     ");
+    let shrunk = [
+        "--separated ftp,web1",
+        "--topology star --json",
+        "--separated nobody",
+    ]
+    .map(|rest| place.run(&format!("ring --group group {rest}")))
+    .join("\n");
+    insta::assert_snapshot!("ring_without_some", shrunk);
 }
 
 #[test]
 fn placement_gives_the_values_of_the_papers_fig_5() {
     let place = Place::new();
     place.write("condition", "mail 1 30 20 40\nweb 0 40 30 50\n");
-    insta::assert_snapshot!(place.run("placement NETWORK --condition condition"), @r"
+    insta::assert_snapshot!(place.run("placement --type NETWORK --condition condition"), @r"
     web 43
     mail 133
     [exit status: 0]
     ");
     place.write("empty", "");
-    insta::assert_snapshot!(place.run("placement CPU --condition empty"), @r"
+    insta::assert_snapshot!(
+        place.run("placement --type NETWORK --condition condition --json"),
+        @r#"
+    {
+      "chosen": "web",
+      "servers": [
+        {
+          "name": "web",
+          "value": 43.0
+        },
+        {
+          "name": "mail",
+          "value": 133.0
+        }
+      ]
+    }
+    [exit status: 0]
+    "#
+    );
+    insta::assert_snapshot!(place.run("placement --type CPU --condition empty"), @r"
     ringward: empty: no server has told its load yet
+    [exit status: 1]
+    ");
+}
+
+#[test]
+fn predict_gives_the_condition_file_of_measured_loads() {
+    let place = Place::new();
+    let sample = |name: &str, loads: &str| {
+        format!(
+            r#"{{"name":"{name}","cores":2,"memory_kb":1000,"rated_kb":256000,"vm":0,{loads}}}"#
+        )
+    };
+    let mail = sample("mail", r#""am":[500,400],"ac":[80,90],"an":[100,300]"#);
+    let web = sample("web", r#""am":[900,900],"ac":[20,10],"an":[0,0]"#);
+    place.write("samples", &format!(r#"{{"servers":[{mail},{web}]}}"#));
+    insta::assert_snapshot!(place.run("predict --samples samples"), @r"
+    mail 0 100.00 0.00 100.00
+    web 0 0.00 100.00 0.00
+    [exit status: 0]
+    ");
+    let json = place.run("predict --samples samples --json");
+    assert!(json.contains(r#""nm": 100.0"#), "{json}");
+    place.write("broken", r#"{"servers":[{"name":"mail"}]}"#);
+    insta::assert_snapshot!(place.run("predict --samples broken"), @r"
+    ringward: broken is no file of samples; see --help: missing field `cores` at line 1 column 27
     [exit status: 1]
     ");
 }

@@ -59,8 +59,10 @@ enum Command {
     Data(data::Command),
     /// Show who manages whom in a group
     Ring(ring::Command),
+    /// Show the condition file that follows from measured loads
+    Predict(placement::Predict),
     /// Show the non-select value of every server: where a backup VM would start
-    Placement(placement::Command),
+    Placement(placement::Placement),
     /// Make the keys of a cluster
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -120,6 +122,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Backup(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Ring(command) => command.run(),
+        Command::Predict(command) => command.run(),
         Command::Placement(command) => command.run(),
         Command::Keys(command) => command.run(),
         Command::Release(command) => command.run(),

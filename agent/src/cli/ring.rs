@@ -4,9 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
-use ringward::cluster::{Group, Topology, ring};
+use ringward::cluster::{Group, ServerName, Topology, ring};
+use serde_json::json;
 
 /// Options of the ring.
 #[derive(Debug, Args)]
@@ -17,12 +18,33 @@ pub(super) struct Command {
     /// ring or star
     #[arg(long, default_value_t)]
     topology: Topology,
+    /// Servers that are out of the group because their functions are recovered
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    separated: Vec<ServerName>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Command {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let group = read_group(&self.group)?;
-        print!("{}", ring::operation(&group, self.topology));
+        let mut group = read_group(&self.group)?;
+        for name in &self.separated {
+            if group.remove(name).is_none() {
+                let file = self.group.display();
+                let names: Vec<&str> = group.names().map(ServerName::as_str).collect();
+                bail!(
+                    "{file}: no {name} to separate; there are: {}",
+                    names.join(", ")
+                );
+            }
+        }
+        let operation = ring::operation(&group, self.topology);
+        if self.json {
+            println!("{:#}", json!({ "operation": operation.tasks }));
+        } else {
+            print!("{operation}");
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
