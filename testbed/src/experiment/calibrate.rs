@@ -2,8 +2,8 @@
 //!
 //! A backup VM is tried while all managers are at rest: their flags are cleared. Then all servers
 //! but the target are set to work, since beside managers at work a machine that shares its
-//! processors with theirs boots as slowly as in a run. The target stays out of the group, so nobody
-//! takes it for one in trouble when it is off. The site must be prepared anew afterwards.
+//! processors with theirs boots as slowly as in a run. The target is not in the group file that
+//! they start with, so nobody takes it for one in trouble. The site must be prepared anew afterwards.
 
 use super::client;
 use super::ring::RingState;
@@ -134,10 +134,21 @@ fn rest(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
     .context("bringing the managers to rest")
 }
 
-/// Sets the flags of these servers and waits until they guard each other, and have moved what was
-/// loaded for one of them on the server that is left out: that would slow its start.
+/// Makes a cluster of these servers, sets their flags and waits until they guard each other, and
+/// have moved what was loaded for one of them on a server that is left out: that would slow its
+/// start.
 fn work(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
+    const SCRIPT: &str = r#"printf %s "$1" >/share/group && ringward data seal /share/group"#;
     let activation = site::settings(site)?.activation;
+    let state = RingState::look(site)?;
+    let of_theirs = |line: &&str| {
+        let name = line.split_whitespace().nth(1);
+        servers.iter().any(|s| name == Some(s.name.as_str()))
+    };
+    let lines = state.files.get("group").map_or("", String::as_str).lines();
+    let group: String = lines.filter(of_theirs).map(|l| format!("{l}\n")).collect();
+    let by = servers.first().context("no server is left to work")?;
+    site::output(site, &by.name, &["sh", "-c", SCRIPT, "sh", &group], SMALL)?;
     for server in servers {
         site::output(site, &server.name, &["ringward", "flag", "set"], SMALL)?;
     }
