@@ -1,18 +1,20 @@
 //! Measures what our machines are like, as the paper's Table 3 does for its own.
 //!
-//! A backup VM is tried while all managers are at rest: their flags are cleared. Then all servers
-//! but the target are set to work, since beside managers at work a machine that shares its
-//! processors with theirs boots as slowly as in a run. The target is not in the group file that
-//! they start with, so nobody takes it for one in trouble. The site must be prepared anew afterwards.
+//! A backup VM is tried while all managers are at rest: their flags are cleared. The rest is measured
+//! in the whole cluster at work, with a client at the function, as in a run: a server that shares its
+//! processors with others starts as slowly there as it will then. The site must be prepared anew
+//! afterwards.
 
 use super::client;
+use super::follow::Follower;
 use super::ring::RingState;
 use super::site::{self, Site, SiteServer, Switch, node};
-use crate::report::access;
 use crate::report::calibration::{Calibration, ServerTimes};
 use crate::report::figures::median;
+use crate::report::story::Entry;
 use anyhow::{Context, bail};
 use ringward::cluster::Activation;
+use ringward::manage::event::Event;
 use std::time::Duration;
 
 const SMALL: Duration = Duration::from_secs(60);
@@ -20,8 +22,8 @@ const SMALL: Duration = Duration::from_secs(60);
 const REST_WITHIN: Duration = Duration::from_secs(60);
 /// Until the servers that are set to work are a ring at rest.
 const RING_WITHIN: Duration = Duration::from_secs(180);
-/// A boot of an emulated server takes 10-60 s.
-const BOOT_WITHIN: Duration = Duration::from_secs(300);
+/// A boot of an emulated server takes 10-60 s; it may be taken for dead meanwhile.
+const HOME_WITHIN: Duration = Duration::from_secs(400);
 const OFF_WITHIN: Duration = Duration::from_secs(120);
 /// Restores a VM twice and examines it twice.
 const VERIFY_WITHIN: Duration = Duration::from_secs(300);
@@ -79,27 +81,18 @@ fn measure(
         .filter(|server| targets.contains(&server.name))
     {
         let name = &target.name;
-        let others: Vec<SiteServer> = servers
-            .iter()
-            .filter(|server| server.name != *name)
-            .cloned()
-            .collect();
         let times = calibration.servers.entry(name.clone()).or_default();
         say(&format!("measuring {name}: bringing the managers to rest"));
         rest(site, &servers)?;
-        let Some(beside) = others.last() else {
-            bail!("{name} is the only server");
-        };
-        say(&format!(
-            "trying the backup VM of {name} on {}",
-            beside.name
-        ));
-        if let Err(error) = activations(site, &beside.name, name, times) {
+        let beside = servers.iter().rfind(|server| server.name != *name);
+        let beside = &beside.context("there is only one server")?.name;
+        say(&format!("trying the backup VM of {name} on {beside}"));
+        if let Err(error) = activations(site, beside, name, times) {
             say(&format!("T_v of {name} is not known: {error:#}"));
         }
-        say(&format!("setting all but {name} to work"));
-        work(site, &others)?;
-        match exam(site, &beside.name, target) {
+        say("setting the managers to work");
+        work(site, &servers)?;
+        match exam(site, beside, target) {
             Ok(t_se) => times.service_exam = Some(t_se),
             Err(error) => say(&format!("T_se of {name} is not known: {error:#}")),
         }
@@ -134,32 +127,18 @@ fn rest(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
     .context("bringing the managers to rest")
 }
 
-/// Makes a cluster of these servers, sets their flags and waits until they guard each other, and
-/// have moved what was loaded for one of them on a server that is left out: that would slow its
-/// start.
+/// Sets all flags and waits for a ring at rest.
 fn work(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
-    const SCRIPT: &str = r#"printf %s "$1" >/share/group && ringward data seal /share/group"#;
-    let activation = site::settings(site)?.activation;
-    let state = RingState::look(site)?;
-    let of_theirs = |line: &&str| {
-        let name = line.split_whitespace().nth(1);
-        servers.iter().any(|s| name == Some(s.name.as_str()))
-    };
-    let lines = state.files.get("group").map_or("", String::as_str).lines();
-    let group: String = lines.filter(of_theirs).map(|l| format!("{l}\n")).collect();
-    let by = servers.first().context("no server is left to work")?;
-    site::output(site, &by.name, &["sh", "-c", SCRIPT, "sh", &group], SMALL)?;
     for server in servers {
         site::output(site, &server.name, &["ringward", "flag", "set"], SMALL)?;
     }
+    regular(site, servers).context("setting the managers to work")
+}
+
+fn regular(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
     wait(site, RING_WITHIN, || {
-        let state = RingState::look(site)?;
-        let kept = state.standbys(servers);
-        let waits = activation == Activation::Standby && kept < servers.len();
-        let unkept = waits.then(|| format!("{kept} of {} golden states are loaded", servers.len()));
-        Ok(state.irregular(servers).or(unkept))
+        Ok(RingState::look(site)?.irregular(servers))
     })
-    .context("setting the managers to work")
 }
 
 /// T_se: the median of some examinations of all services of `target`, made from another server.
@@ -186,7 +165,8 @@ fn exam(site: &dyn Site, from: &str, target: &SiteServer) -> anyhow::Result<f64>
     median(totals).context("no examination was made")
 }
 
-/// T_v in both ways, as `ringward backup verify` measures it.
+/// T_v in both ways, as `ringward backup verify` measures it. The state that it tried is loaded again
+/// where the cluster is to find it.
 fn activations(
     site: &dyn Site,
     host: &str,
@@ -204,6 +184,10 @@ fn activations(
     if times.activation_restore.is_none() || times.activation_standby.is_none() {
         bail!("no times in {said:?}");
     }
+    if site::settings(site)?.activation == Activation::Standby {
+        let argv = ["ringward", "backup", "load", target];
+        site::output(site, host, &argv, VERIFY_WITHIN)?;
+    }
     Ok(())
 }
 
@@ -216,18 +200,14 @@ fn seconds_after(text: &str, words: &str) -> Option<f64> {
     rest.split_once(" s")?.0.trim().parse().ok()
 }
 
-/// T_tr by a restart, then T_ts by an orderly shutdown and a start, both until the client gets
-/// its first answer from the server's own address.
+/// T_tr by a restart, then T_ts by an orderly shutdown and a start, both until the function is at
+/// home again, which is where a recovery ends too.
 fn restart_and_start(
     site: &mut dyn Site,
     target: &SiteServer,
     times: &mut ServerTimes,
 ) -> anyhow::Result<()> {
-    let itself = SiteServer {
-        vip: target.ip,
-        ..target.clone()
-    };
-    client::start(site, &itself, EVERY)?;
+    client::start(site, target, EVERY)?;
     let timed = restart_then_start(site, target, times);
     client::stop(site, &target.name)?;
     timed
@@ -240,10 +220,12 @@ fn restart_then_start(
 ) -> anyhow::Result<()> {
     let name = &target.name;
     wait(site, SMALL, || client::unserved(site, name))?;
+    let mut logs = Follower::start(site)?;
     let ordered = client_clock(site)?;
     // The order may go unanswered: the machine is on its way down.
     let _ = site.exec(name, &["systemctl", "reboot"], SMALL);
-    times.restart = Some(until_served(site, name, ordered)?);
+    times.restart = Some(until_home(site, &mut logs, name, ordered)?);
+    regular(site, &site.servers())?;
 
     let _ = site.exec(name, &["systemctl", "poweroff"], SMALL);
     wait(site, OFF_WITHIN, || {
@@ -251,26 +233,28 @@ fn restart_then_start(
     })?;
     let ordered = client_clock(site)?;
     site.power(name, Switch::On)?;
-    times.start = Some(until_served(site, name, ordered)?);
+    times.start = Some(until_home(site, &mut logs, name, ordered)?);
     Ok(())
 }
 
-/// Seconds from `since` (by the client's clock) until the outage then is over.
-fn until_served(site: &dyn Site, server: &str, since: Duration) -> anyhow::Result<f64> {
-    let mut served = None;
-    let path = client::log_path(server);
-    wait(site, BOOT_WITHIN, || {
-        let text = site::output(site, node::CLIENT, &["cat", &path], SMALL)?;
-        let accesses = access::parse(&text, site.now());
-        served = access::outages(&accesses, since)
-            .last()
-            .map(|outage| outage.until);
-        Ok(served
-            .is_none()
-            .then(|| format!("{server} does not answer the client")))
+/// Seconds from `since` (by the client's clock) until a manager gave the function back.
+fn until_home(
+    site: &dyn Site,
+    logs: &mut Follower,
+    server: &str,
+    since: Duration,
+) -> anyhow::Result<f64> {
+    let mut home = None;
+    wait(site, HOME_WITHIN, || {
+        let is_it = |(_, entry): &(String, Entry)| {
+            let recovered = matches!(&entry.event, Event::TargetRecovered { target, .. } if target.as_str() == server);
+            recovered && entry.at > since
+        };
+        home = home.or(logs.poll(site)?.into_iter().find(is_it).map(|(_, e)| e.at));
+        Ok(home.is_none().then(|| format!("{server} is not at home")))
     })?;
-    let served = served.context("the client was not served")?;
-    Ok(served.saturating_sub(since).as_secs_f64())
+    let home = home.context("it did not come home")?;
+    Ok(home.saturating_sub(since).as_secs_f64())
 }
 
 /// What the client's clock says now.

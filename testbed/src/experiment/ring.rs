@@ -142,14 +142,6 @@ impl RingState {
         })
     }
 
-    /// How many golden states the agents of these servers keep loaded and paused.
-    #[must_use]
-    pub fn standbys(&self, servers: &[SiteServer]) -> usize {
-        let agents = servers.iter().filter_map(|s| self.agents.get(&s.name));
-        let kept = agents.flat_map(|agent| &agent.vms);
-        kept.filter(|vm| vm.state == "standby").count()
-    }
-
     /// Why the agent of `server` is not simply watching its neighbours.
     fn agent_busy(&self, server: &str) -> Option<String> {
         let Some(agent) = self.agents.get(server) else {

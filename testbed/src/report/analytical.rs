@@ -23,9 +23,9 @@ pub struct Settings {
 /// Properties of the machines that enter the equations (Table 3, "Characteristics"), in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Characteristics {
-    /// Start of a server: power on until its service answers.
+    /// Start of a server: power on until it can take its function back.
     pub t_ts: f64,
-    /// Restart of a server: command until its service answers again.
+    /// Restart of a server: command until the same.
     pub t_tr: f64,
     /// One examination of the healthy service.
     pub t_se: f64,

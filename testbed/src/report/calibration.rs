@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Version of the file's layout.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// `calibration.json`; all times in seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,9 +27,9 @@ pub struct Calibration {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerTimes {
-    /// T_ts: power on until its service answers.
+    /// T_ts: power on until its function is at home, when its service and its agent work again.
     pub start: Option<f64>,
-    /// T_tr: restart command until its service answers again.
+    /// T_tr: restart command until the same.
     pub restart: Option<f64>,
     /// T_se: one examination of its service, when healthy.
     pub service_exam: Option<f64>,
