@@ -6,9 +6,11 @@
 //! afterwards.
 
 use super::client;
+use super::fault;
 use super::follow::Follower;
 use super::ring::RingState;
 use super::site::{self, Site, SiteServer, Switch, node};
+use super::spec::TroubleKind;
 use crate::report::calibration::{Calibration, ServerTimes};
 use crate::report::figures::median;
 use crate::report::story::Entry;
@@ -200,8 +202,8 @@ fn seconds_after(text: &str, words: &str) -> Option<f64> {
     rest.split_once(" s")?.0.trim().parse().ok()
 }
 
-/// T_tr by a restart, then T_ts by an orderly shutdown and a start, both until the function is at
-/// home again, which is where a recovery ends too.
+/// T_tr by a restart, then T_ts by a shutdown and a start, both until the function is at home again,
+/// which is where a recovery ends too.
 fn restart_and_start(
     site: &mut dyn Site,
     target: &SiteServer,
@@ -222,12 +224,11 @@ fn restart_then_start(
     wait(site, SMALL, || client::unserved(site, name))?;
     let mut logs = Follower::start(site)?;
     let ordered = client_clock(site)?;
-    // The order may go unanswered: the machine is on its way down.
-    let _ = site.exec(name, &["systemctl", "reboot"], SMALL);
+    fault::strike(site, TroubleKind::Nt1, target)?;
     times.restart = Some(until_home(site, &mut logs, name, ordered)?);
     regular(site, &site.servers())?;
 
-    let _ = site.exec(name, &["systemctl", "poweroff"], SMALL);
+    fault::strike(site, TroubleKind::Nt2, target)?;
     wait(site, OFF_WITHIN, || {
         Ok(site.is_on(name).then(|| format!("{name} is on")))
     })?;
