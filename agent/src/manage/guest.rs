@@ -290,6 +290,9 @@ impl Guest {
     }
 
     pub(super) fn tick(&mut self, context: &mut Context) {
+        if self.is_gone() {
+            return;
+        }
         if context.now >= self.until {
             if self.stage == Stage::Releasing {
                 self.until = context.now + context.timings().t_va;

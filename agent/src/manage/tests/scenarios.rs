@@ -42,6 +42,20 @@ fn nt2_the_target_is_shut_down() {
 }
 
 #[test]
+fn a_function_that_fails_again_is_resumed_again() {
+    let mut world = ring();
+    for failure in 1..=2 {
+        world.power_off(&name("ftp"));
+        world.run_until(f64::from(failure) * 300.0);
+        let recovered = world.events(|e| matches!(e, Event::FunctionRecovered { .. }));
+        assert_eq!(recovered.len(), failure as usize);
+        world.assert_all_home();
+    }
+    let failed = world.events(|e| matches!(e, Event::VmFailed { .. }));
+    assert_eq!(failed, []);
+}
+
+#[test]
 fn nt2_every_line_until_recovery() {
     let mut world = ring();
     world.power_off(&name("ftp"));

@@ -76,6 +76,8 @@ pub(super) struct World {
     pub(super) loss: u64,
     /// Hosts that cannot load golden states.
     pub(super) unable: BTreeSet<ServerName>,
+    /// When the last start of a VM ends: a host does one thing with a VM after the other.
+    starting: BTreeMap<(ServerName, ServerName), Now>,
     /// Frozen machines, and what waits for them.
     frozen: BTreeMap<ServerName, Vec<(u64, Input)>>,
     random: u64,
@@ -117,6 +119,7 @@ impl World {
             cut: BTreeSet::new(),
             loss: 0,
             unable: BTreeSet::new(),
+            starting: BTreeMap::new(),
             frozen: BTreeMap::new(),
             random: 1,
             settings,
@@ -396,13 +399,17 @@ impl World {
                 return;
             }
             Output::DropVip => reply(3, Input::VipDropped),
-            Output::StartVm { function } => reply(
-                self.times.activation_ms,
-                Input::VmStarted {
-                    function,
-                    result: Ok(()),
-                },
-            ),
+            Output::StartVm { function } => {
+                let end = self.now + ms(self.times.activation_ms);
+                self.starting.insert((function.clone(), me.clone()), end);
+                reply(
+                    self.times.activation_ms,
+                    Input::VmStarted {
+                        function,
+                        result: Ok(()),
+                    },
+                )
+            }
             Output::SetVmVip { function, until } => {
                 self.holders.insert((function.clone(), me.clone()), until);
                 reply(
@@ -417,7 +424,11 @@ impl World {
                 self.holders.insert((function, me), until);
                 return;
             }
-            Output::ReleaseVm { function } => reply(100, Input::VmReleased { function }),
+            Output::ReleaseVm { function } => {
+                let start = self.starting.remove(&(function.clone(), me.clone()));
+                let left = start.map_or(0, |end| end.since(self.now).as_millis() as u64);
+                reply(left + 100, Input::VmReleased { function })
+            }
             Output::RestartServices => reply(150, Input::ServicesRestarted(Ok(()))),
             Output::Reboot => {
                 self.power_off(server);
