@@ -10,6 +10,6 @@ pub mod load;
 pub mod netdaemon;
 pub mod power;
 pub mod resident;
-pub mod services;
+pub mod systemd;
 mod vip;
 pub mod vm;

@@ -17,7 +17,7 @@ use rtnetlink::packet_core::NetlinkPayload;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::lan::{Lan, LanError};
-use super::services;
+use super::systemd;
 
 /// systemd's network daemon.
 const UNIT: &str = "systemd-networkd";
@@ -116,7 +116,7 @@ pub async fn watch(
         }
         if restarts.due(health, Instant::now()) {
             log(format!("restart {UNIT}: {health}"));
-            if let Err(error) = services::restart(&[UNIT], patience.systemd).await {
+            if let Err(error) = systemd::restart(&[UNIT], patience.systemd).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "{UNIT} not restarted"
@@ -135,7 +135,7 @@ fn may_be_trouble(payload: &NetlinkPayload<RouteNetlinkMessage>) -> bool {
 }
 
 async fn examine(lan: &Lan) -> Health {
-    if !services::is_running(&UNIT) {
+    if !systemd::is_running(&UNIT) {
         return Health::DaemonDown;
     }
     match lan.address().await {

@@ -1,12 +1,10 @@
-//! Power of this host and of its neighbours.
+//! Power of this host's neighbours.
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
 use wake_on_lan::MagicPacket;
 
 use super::lan::{Lan, LanError, broadcast};
-use super::services::{ServiceError, systemctl};
 use crate::cluster::Mac;
 
 /// The discard port, where magic packets go by custom.
@@ -26,22 +24,4 @@ pub async fn wake(lan: &Lan, mac: Mac) -> Result<(), LanError> {
     MagicPacket::new(&mac.0)
         .send_to(to, from)
         .map_err(lan.socket("send wake-on-LAN"))
-}
-
-/// Restarts this machine. Returns when systemd has taken the job; the rest of the shutdown ends
-/// this program too.
-///
-/// # Errors
-/// When systemd does not take it in time.
-pub async fn reboot(within: Duration) -> Result<(), ServiceError> {
-    let arguments = ["reboot".into(), "--no-block".into()];
-    let output = systemctl(&arguments, within).await?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(ServiceError::Failed {
-        command: arguments.join(" "),
-        said,
-    })
 }

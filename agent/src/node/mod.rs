@@ -32,7 +32,7 @@ use crate::cluster::{ManagementData, ServerName, Timings};
 use crate::executer::flag;
 use crate::host::lan::{Lan, LanError};
 use crate::host::vm::VmError;
-use crate::host::{power, services};
+use crate::host::{power, systemd};
 use crate::manage::{Event, ExamId, Input, Management, Message, Now, Output};
 use crate::observe::{SystemLog, chain};
 use crate::peer::{Identity, IdentityError, PeerError, PeerSettings, Peers};
@@ -300,7 +300,7 @@ impl Node {
         match output {
             Output::RestartServices => self.spawn(async move |effects| {
                 let within = effects.timings().t_sr;
-                let result = services::restart(&effects.own().daemons, within).await;
+                let result = systemd::restart(&effects.own().daemons, within).await;
                 let result = result.map_err(|error| chain(&error));
                 if let Err(reason) = &result {
                     tracing::warn!("{reason}");
@@ -309,7 +309,7 @@ impl Node {
             }),
             Output::Reboot => self.spawn(async move |_| {
                 tracing::warn!("a manager has this server rebooted");
-                if let Err(error) = power::reboot(SYSTEMD).await {
+                if let Err(error) = systemd::reboot(SYSTEMD).await {
                     tracing::error!("{}", chain(&error));
                 }
             }),
