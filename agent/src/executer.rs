@@ -18,6 +18,7 @@
 mod child;
 mod copies;
 pub mod flag;
+mod readiness;
 
 use std::future::{Future, pending};
 use std::io;
@@ -29,7 +30,7 @@ use thiserror::Error;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::host::{lan::Lan, netdaemon};
-use crate::observe::{Status, chain};
+use crate::observe::chain;
 use crate::release::ReleaseError;
 use crate::share::Share;
 use crate::site::{Paths, Site};
@@ -87,6 +88,19 @@ pub enum ExecuterError {
 
 /// Runs until `stop`; then stops the node.
 pub async fn run(paths: Paths, patience: Patience, stop: impl Future<Output = ()>) {
+    // Beside the work: a share that hangs must not keep systemd waiting.
+    let tell_ready = async {
+        readiness::wait(&paths, patience).await;
+        notify(sd_notify::NotifyState::Ready);
+        pending().await
+    };
+    tokio::select! {
+        () = manage(paths.clone(), patience, stop) => {}
+        () = tell_ready => {}
+    }
+}
+
+async fn manage(paths: Paths, patience: Patience, stop: impl Future<Output = ()>) {
     let share = Share::open(&paths.share, patience.share);
     let mut executer = Executer {
         paths,
@@ -99,8 +113,6 @@ pub async fn run(paths: Paths, patience: Patience, stop: impl Future<Output = ()
     let mut ticks = interval(patience.poll);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = pin!(stop);
-    let began = Instant::now();
-    let mut ready = false;
     loop {
         tokio::select! {
             () = &mut stop => break,
@@ -123,10 +135,6 @@ pub async fn run(paths: Paths, patience: Patience, stop: impl Future<Output = ()
                 continue;
             }
         };
-        if !ready && (!wanted || is_home(&executer.paths) || began.elapsed() >= patience.home) {
-            ready = true;
-            notify(sd_notify::NotifyState::Ready);
-        }
         match (node.take(), wanted) {
             (Some(running), false) => {
                 tracing::info!("the flag is gone: management stops");
@@ -164,11 +172,6 @@ async fn ended(node: &mut Option<Node>) -> io::Result<std::process::ExitStatus> 
         Some(node) => node.ended().await,
         None => pending().await,
     }
-}
-
-/// Whether the node says that this server holds its VIP.
-fn is_home(paths: &Paths) -> bool {
-    Status::read(&paths.status()).is_ok_and(|status| status.vip.is_some_and(|vip| vip.held))
 }
 
 /// Tells systemd; that nobody listens is no error.

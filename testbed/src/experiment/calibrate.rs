@@ -35,28 +35,37 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Examinations that T_se is the median of.
 const EXAMS: usize = 5;
 
-/// Whether the site lacks figures about some of `targets`, or old ones must not be used.
-#[must_use]
-pub fn is_due(site: &dyn Site, targets: &[String], fresh: bool) -> bool {
-    let known = Calibration::read(&site.calibration_path()).unwrap_or_default();
-    fresh
-        || targets
-            .iter()
-            .any(|target| !known.servers.get(target).is_some_and(ServerTimes::is_whole))
+/// What is known about the site's machines; nothing before it is prepared.
+///
+/// # Errors
+/// When what is kept cannot be read.
+pub fn kept(site: &dyn Site) -> anyhow::Result<Calibration> {
+    let path = site.calibration_path()?;
+    let kept = path.as_deref().map(Calibration::kept).transpose()?;
+    Ok(kept.unwrap_or_default())
 }
 
-/// Measures `targets` and keeps the figures with those of other servers that the site has. What
+/// Whether figures about some of `targets` are lacking.
+#[must_use]
+pub fn is_due(known: &Calibration, targets: &[String]) -> bool {
+    let is_known = |target| known.servers.get(target).is_some_and(ServerTimes::is_whole);
+    !targets.iter().all(is_known)
+}
+
+/// Measures `targets` and keeps the figures beside those `known` of other servers. What
 /// cannot be measured is said and left out. The site must be prepared anew afterwards.
 ///
 /// # Errors
 /// When the figures cannot be kept, or the operator interrupts.
 pub fn measure_and_keep(
     site: &mut dyn Site,
+    mut known: Calibration,
     targets: &[String],
     say: &mut dyn FnMut(&str),
 ) -> anyhow::Result<()> {
-    let path = site.calibration_path();
-    let mut known = Calibration::read(&path).unwrap_or_default();
+    let path = site
+        .calibration_path()?
+        .context("measuring machines that are not prepared")?;
     match measure(site, targets, say) {
         Ok(measured) => known.servers.extend(measured.servers),
         Err(error) => say(&format!("our machines were not measured: {error:#}")),

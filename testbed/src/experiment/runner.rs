@@ -144,8 +144,14 @@ impl<'a> Run<'a> {
         let (progress, profile) = (&mut self.progress, self.experiment.profile);
         let mut say = |text: &str| progress.note(text);
         self.site.prepare(profile, fresh, &mut say)?;
-        if calibrate::is_due(&*self.site, &self.experiment.targets, fresh) {
-            calibrate::measure_and_keep(self.site, &self.experiment.targets, &mut say)?;
+        let known = if fresh {
+            Calibration::default()
+        } else {
+            calibrate::kept(&*self.site)?
+        };
+        let targets = &self.experiment.targets;
+        if calibrate::is_due(&known, targets) {
+            calibrate::measure_and_keep(self.site, known, targets, &mut say)?;
             self.site.prepare(profile, false, &mut say)?;
         }
         self.progress

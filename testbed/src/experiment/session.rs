@@ -1,5 +1,6 @@
 //! One experiment from its data to its report: all repeats, the table, the files.
 
+use super::calibrate;
 use super::judge::{self, Judged};
 use super::plan;
 use super::progress::Progress;
@@ -7,7 +8,6 @@ use super::rundir::RunDir;
 use super::runner::Run;
 use super::site::Site;
 use super::spec::Experiment;
-use crate::report::calibration::Calibration;
 use crate::report::figures::{self, Measured};
 use crate::report::paper::Paper;
 use crate::report::result::{About, ExperimentResult, RunResult, SCHEMA};
@@ -43,7 +43,7 @@ pub fn run(
     let mut runs: Vec<RunResult> = Vec::new();
     let mut settings = None;
     for number in 1..=order.repeats {
-        let calibration = calibration(site);
+        let calibration = calibrate::kept(site)?;
         let began = site.now();
         let folder = format!("run-{number}");
         let mut run = Run::new(site, progress, experiment, &calibration);
@@ -80,11 +80,6 @@ pub fn run(
     Ok(result.good)
 }
 
-/// The calibration of the site; an empty one when there is none yet.
-fn calibration(site: &dyn Site) -> Calibration {
-    Calibration::read(&site.calibration_path()).unwrap_or_default()
-}
-
 fn write_picture(judged: &Judged, dir: &mut RunDir, folder: &str) -> anyhow::Result<()> {
     if let Some(owners) = &judged.owners {
         let about = "who answered for each VIP, and when, by the LAN capture";
@@ -112,7 +107,7 @@ fn report(
     made: String,
 ) -> anyhow::Result<ExperimentResult> {
     let paper = Paper::load().context("reading the paper's figures")?;
-    let calibration = calibration(site);
+    let calibration = calibrate::kept(site)?;
     let timings = settings.map_or_else(
         || Timings::profile(experiment.profile),
         |s| s.timings.clone(),

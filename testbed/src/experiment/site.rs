@@ -140,8 +140,12 @@ pub trait Site {
     /// Serial consoles and whatever else the site keeps about its machines.
     fn artefacts(&self) -> Vec<Artefact>;
 
-    /// Where a calibration of this site is kept from one run to the next.
-    fn calibration_path(&self) -> PathBuf;
+    /// Where a calibration of this site is kept from one run to the next. None before it is
+    /// prepared: which one it is depends on that.
+    ///
+    /// # Errors
+    /// When there is no place to keep anything.
+    fn calibration_path(&self) -> anyhow::Result<Option<PathBuf>>;
 
     /// What the report says about the circumstances.
     fn facts(&self) -> Facts;

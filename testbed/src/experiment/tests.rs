@@ -198,8 +198,8 @@ impl Site for Scripted {
         Vec::new()
     }
 
-    fn calibration_path(&self) -> PathBuf {
-        self.dir.join("calibration.json")
+    fn calibration_path(&self) -> anyhow::Result<Option<PathBuf>> {
+        Ok(Some(self.dir.join("calibration.json")))
     }
 
     fn facts(&self) -> Facts {

@@ -219,9 +219,8 @@ impl Site for LabSite {
         all
     }
 
-    fn calibration_path(&self) -> PathBuf {
-        let kept = self.lab.as_ref().and_then(|lab| lab.calibration().ok());
-        kept.unwrap_or_else(|| self.run_dir().join("calibration.json"))
+    fn calibration_path(&self) -> anyhow::Result<Option<PathBuf>> {
+        Ok(self.lab.as_ref().map(Lab::calibration).transpose()?)
     }
 
     fn facts(&self) -> Facts {

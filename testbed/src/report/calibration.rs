@@ -8,6 +8,7 @@ use super::analytical::Characteristics;
 use ringward::cluster::Activation;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Version of the file's layout.
@@ -138,6 +139,19 @@ impl Calibration {
         }
     }
 
+    /// What is kept in `path`; an empty calibration if nothing is yet.
+    ///
+    /// # Errors
+    /// As those of [`Calibration::read`], except that the file need not be there.
+    pub fn kept(path: &Path) -> Result<Self, CalibrationError> {
+        match Self::read(path) {
+            Err(CalibrationError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                Ok(Self::default())
+            }
+            read => read,
+        }
+    }
+
     /// Writes `path`.
     ///
     /// # Errors
@@ -188,7 +202,10 @@ pub(crate) mod tests {
                 .to_string()
                 .contains("--fresh")
         );
-        assert!(Calibration::read(&dir.path().join("none")).is_err());
+        let none = dir.path().join("none");
+        assert!(Calibration::read(&none).is_err());
+        assert_eq!(Calibration::kept(&none).unwrap(), Calibration::default());
+        assert!(Calibration::kept(&path).is_err(), "another layout");
     }
 
     #[test]
