@@ -8,6 +8,7 @@ use super::rundir::RunDir;
 use super::runner::Run;
 use super::site::Site;
 use super::spec::Experiment;
+use crate::report::calibration::Calibration;
 use crate::report::figures::{self, Measured};
 use crate::report::paper::Paper;
 use crate::report::result::{About, ExperimentResult, RunResult, SCHEMA};
@@ -43,7 +44,7 @@ pub fn run(
     let mut runs: Vec<RunResult> = Vec::new();
     let mut settings = None;
     for number in 1..=order.repeats {
-        let calibration = calibrate::kept(site)?;
+        let calibration = known(site);
         let began = site.now();
         let folder = format!("run-{number}");
         let mut run = Run::new(site, progress, experiment, &calibration);
@@ -80,6 +81,12 @@ pub fn run(
     Ok(result.good)
 }
 
+/// The calibration as far as it can be read. One that cannot fails the run, which says so; there is a
+/// report all the same.
+fn known(site: &dyn Site) -> Calibration {
+    calibrate::kept(site).unwrap_or_default()
+}
+
 fn write_picture(judged: &Judged, dir: &mut RunDir, folder: &str) -> anyhow::Result<()> {
     if let Some(owners) = &judged.owners {
         let about = "who answered for each VIP, and when, by the LAN capture";
@@ -107,7 +114,7 @@ fn report(
     made: String,
 ) -> anyhow::Result<ExperimentResult> {
     let paper = Paper::load().context("reading the paper's figures")?;
-    let calibration = calibrate::kept(site)?;
+    let calibration = known(site);
     let timings = settings.map_or_else(
         || Timings::profile(experiment.profile),
         |s| s.timings.clone(),

@@ -275,6 +275,21 @@ fn a_recovery_that_does_not_come_is_a_failure_with_everything_kept() {
 }
 
 #[test]
+fn a_calibration_that_cannot_be_read_fails_the_run_and_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = Scripted::new(dir.path(), NT2);
+    std::fs::write(dir.path().join("calibration.json"), "{}").unwrap();
+    let (good, out, root) = run("nt2", &mut site);
+    assert!(!good && site.struck.get().is_none());
+    assert!(
+        out.contains("calibration.json is no calibration of schema 2; run with --fresh"),
+        "{out}"
+    );
+    let junit = std::fs::read_to_string(root.join("junit.xml")).unwrap();
+    assert!(junit.contains("failures=\"1\""), "{junit}");
+}
+
+#[test]
 fn a_ring_that_is_not_regular_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let mut site = Scripted::new(dir.path(), NT2);

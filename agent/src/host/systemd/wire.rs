@@ -1,8 +1,8 @@
 //! The connection to systemd: D-Bus messages over a socket of its own.
 //!
-//! Who greets line by line and sends a message right behind the last one loses it now and then:
-//! systemd may read both at once, and looks at the message when the next one comes. So the whole
-//! greeting goes out at once, and nothing before it is answered.
+//! Who greets line by line and sends a message right behind the last line waits now and then: systemd
+//! looks at that message only when another one comes. So the whole greeting goes out at once, and
+//! nothing else before it is answered.
 
 use std::io;
 use std::path::Path;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 /// Root introduces itself (its user number 0, in hexadecimal digits of its text) and begins.
-/// The socket's owner is asked of the kernel.
+/// systemd asks the kernel whether that is so.
 const GREETING: &[u8] = b"\0AUTH EXTERNAL 30\r\nBEGIN\r\n";
 /// So much of a message tells how long it is.
 const HEADER: usize = 16;
