@@ -2,7 +2,7 @@
 {
   kind = "layer";
   parent = "machine";
-  packages = [ "libvirt-clients" "libvirt-daemon" "libvirt-daemon-driver-qemu" "openssh-client" "qemu-system-x86" "qemu-utils" ];
+  packages = [ "libvirt-clients" "libvirt-daemon" "libvirt-daemon-driver-qemu" "qemu-system-x86" "qemu-utils" ];
   files = [ ./server ];
   custom = [ ./lib/units.sh ./server.sh ];
 }

@@ -15,7 +15,7 @@ let
     ];
     # What the testbed runs.
     lab = essential ++ [
-      "dosfstools" "e2fsprogs" "libarchive13t64" "mount" "mtools" "openssh-client" "ovmf" "qemu-system-x86" "qemu-utils" "util-linux"
+      "dosfstools" "e2fsprogs" "libarchive13t64" "mount" "mtools" "ovmf" "qemu-system-x86" "qemu-utils" "util-linux"
     ];
     # Unpacks the first of them.
     busybox = [ "busybox-static" ];

@@ -51,8 +51,23 @@ impl Deadline {
         self.within
     }
 
-    pub(super) fn connect_within(self) -> Duration {
-        self.connect_within
+    /// A TCP connection for small messages.
+    pub(super) async fn connect(
+        self,
+        step: &'static str,
+        addr: SocketAddr,
+    ) -> Result<TcpStream, ProbeError> {
+        let until = Self {
+            at: self.at.min(Instant::now() + self.connect_within),
+            within: self.connect_within,
+            ..self
+        };
+        let stream = until
+            .run(step, "a connection", TcpStream::connect(addr))
+            .await?;
+        // Each message waits for its answer: Nagle would only add delay.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
     }
 
     /// Runs one step; what it fails with names the step.
@@ -87,16 +102,7 @@ impl Dialogue {
         addr: SocketAddr,
         deadline: Deadline,
     ) -> Result<Self, ProbeError> {
-        let until = Deadline {
-            at: deadline.at.min(Instant::now() + deadline.connect_within),
-            within: deadline.connect_within,
-            ..deadline
-        };
-        let stream = until
-            .run(step, "a connection", TcpStream::connect(addr))
-            .await?;
-        // Commands are small and each waits for its answer: Nagle would only add delay.
-        let _ = stream.set_nodelay(true);
+        let stream = deadline.connect(step, addr).await?;
         Ok(Self {
             stream,
             deadline,

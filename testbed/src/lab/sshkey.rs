@@ -1,15 +1,11 @@
-//! The probe account's SSH key, made for each lab, in OpenSSH's own formats.
+//! The probe account's SSH key, made for each lab.
 
 use super::error::{LabError, Result};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use ring::rand::{SecureRandom, SystemRandom};
-use ring::signature::{Ed25519KeyPair, KeyPair};
+use russh::keys::PrivateKey;
+use russh::keys::ssh_key::{LineEnding, private::Ed25519Keypair};
 
-const KIND: &[u8] = b"ssh-ed25519";
-const COMMENT: &str = "probe@ringward";
-
-/// A key pair.
+/// A key pair in OpenSSH's own formats.
 #[derive(Clone)]
 pub struct SshKey {
     /// What goes into `probe.key`.
@@ -20,52 +16,18 @@ pub struct SshKey {
 
 /// Makes an Ed25519 key without a passphrase.
 pub fn make() -> Result<SshKey> {
+    let failed = |why: String| LabError::Other(format!("cannot make the probe's SSH key: {why}"));
     let mut seed = [0; 32];
-    let mut check = [0; 4];
-    let random = SystemRandom::new();
-    let failed = |_| LabError::Other("the host's random number generator failed".to_owned());
-    random.fill(&mut seed).map_err(failed)?;
-    random.fill(&mut check).map_err(failed)?;
-    let pair = Ed25519KeyPair::from_seed_unchecked(&seed)
-        .map_err(|e| LabError::Other(format!("cannot make the probe's SSH key: {e}")))?;
-    Ok(encode(&seed, pair.public_key().as_ref(), check))
-}
-
-/// OpenSSH's PROTOCOL.key: everything is a string with its length before it.
-fn encode(seed: &[u8], public: &[u8], check: [u8; 4]) -> SshKey {
-    let string = |bytes: &[u8]| [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat();
-    let blob = [string(KIND), string(public)].concat();
-    let mut secret = [
-        &check[..],
-        &check[..],
-        &blob,
-        &string(&[seed, public].concat()),
-        &string(COMMENT.as_bytes()),
-    ]
-    .concat();
-    let padding = secret.len().next_multiple_of(8) - secret.len();
-    secret.extend((1..=padding).map(|n| n as u8));
-    let whole = [
-        &b"openssh-key-v1\0"[..],
-        &string(b"none"),
-        &string(b"none"),
-        &string(b""),
-        &1_u32.to_be_bytes(),
-        &string(&blob),
-        &string(&secret),
-    ]
-    .concat();
-    let text = STANDARD.encode(whole);
-    let lines: Vec<&str> = text
-        .as_bytes()
-        .chunks(70)
-        .map(|line| std::str::from_utf8(line).unwrap_or_default())
-        .collect();
-    let (begin, end) = ("BEGIN OPENSSH PRIVATE KEY", "END OPENSSH PRIVATE KEY");
-    SshKey {
-        private: format!("-----{begin}-----\n{}\n-----{end}-----\n", lines.join("\n")),
-        public: format!("ssh-ed25519 {} {COMMENT}\n", STANDARD.encode(blob)),
-    }
+    SystemRandom::new()
+        .fill(&mut seed)
+        .map_err(|_| failed("the host's random number generator failed".to_owned()))?;
+    let mut key = PrivateKey::from(Ed25519Keypair::from_seed(&seed));
+    key.set_comment("probe@ringward");
+    let failed = |error: russh::keys::ssh_key::Error| failed(error.to_string());
+    Ok(SshKey {
+        private: key.to_openssh(LineEnding::LF).map_err(failed)?.to_string(),
+        public: key.public_key().to_openssh().map_err(failed)? + "\n",
+    })
 }
 
 #[cfg(test)]
@@ -73,22 +35,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn has_the_shape_that_openssh_reads() {
-        let key = encode(&[1; 32], &[2; 32], [9; 4]);
-        assert!(
-            key.public
-                .starts_with("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAICAgIC")
-        );
-        let body: String = key
-            .private
-            .lines()
-            .filter(|l| !l.starts_with('-'))
-            .collect();
-        let raw = STANDARD.decode(body).unwrap();
-        assert!(raw.starts_with(b"openssh-key-v1\0\0\0\0\x04none"));
-        // What is encrypted (here: not) is a whole number of 8-octet blocks.
-        let head = 15 + 8 + 8 + 4 + 4 + (4 + 51) + 4;
-        assert_eq!((raw.len() - head) % 8, 0);
+    fn both_halves_are_what_openssh_writes() {
+        let key = make().unwrap();
+        let private = PrivateKey::from_openssh(&key.private).unwrap();
+        let public = private.public_key().to_openssh().unwrap();
+        assert_eq!(key.public.trim_end(), public);
+        assert!(public.starts_with("ssh-ed25519 AAAA") && public.ends_with(" probe@ringward"));
     }
 
     #[test]
