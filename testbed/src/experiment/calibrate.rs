@@ -108,11 +108,11 @@ fn measure(
             Err(error) => say(&format!("T_se of {name} is not known: {error:#}")),
         }
         say(&format!(
-            "restarting {name}, then starting it from power off"
+            "starting {name} from power off, then restarting it"
         ));
-        if let Err(error) = restart_and_start(site, target, times) {
+        if let Err(error) = start_and_restart(site, target, times) {
             say(&format!(
-                "T_tr and T_ts of {name} are not all known: {error:#}"
+                "T_ts and T_tr of {name} are not all known: {error:#}"
             ));
         }
     }
@@ -208,20 +208,20 @@ fn seconds_after(text: &str, words: &str) -> Option<f64> {
     rest.split_once(" s")?.0.trim().parse().ok()
 }
 
-/// T_tr by a restart, then T_ts by a shutdown and a start, both until the function is at home again,
+/// T_ts by a shutdown and a start, then T_tr by a restart, both until the function is at home again,
 /// which is where a recovery ends too.
-fn restart_and_start(
+fn start_and_restart(
     site: &mut dyn Site,
     target: &SiteServer,
     times: &mut ServerTimes,
 ) -> anyhow::Result<()> {
     client::start(site, target, EVERY)?;
-    let timed = restart_then_start(site, target, times);
+    let timed = start_then_restart(site, target, times);
     client::stop(site, &target.name)?;
     timed
 }
 
-fn restart_then_start(
+fn start_then_restart(
     site: &mut dyn Site,
     target: &SiteServer,
     times: &mut ServerTimes,
@@ -229,22 +229,24 @@ fn restart_then_start(
     let name = &target.name;
     wait(site, SMALL, || client::unserved(site, name))?;
     let mut logs = Follower::start(site)?;
+    fault::strike(site, TroubleKind::Nt2, target)?;
+    wait(site, OFF_WITHIN, || {
+        Ok(site.is_on(name).then(|| format!("{name} is on")))
+    })?;
+    // As in a recovery: the backup VM serves by the time its owner is woken.
+    wait(site, SMALL, || client::unserved(site, name))?;
     let ordered = client_clock(site)?;
-    fault::strike(site, TroubleKind::Nt1, target)?;
-    times.restart = Some(until_home(site, &mut logs, name, ordered)?);
+    site.power(name, Switch::On)?;
+    times.start = Some(until_home(site, &mut logs, name, ordered)?);
 
     // Managers that start anew remember no fault: after a second one a function is held back.
     let servers = site.servers();
     rest(site, &servers)?;
     work(site, &servers)?;
     wait(site, SMALL, || client::unserved(site, name))?;
-    fault::strike(site, TroubleKind::Nt2, target)?;
-    wait(site, OFF_WITHIN, || {
-        Ok(site.is_on(name).then(|| format!("{name} is on")))
-    })?;
     let ordered = client_clock(site)?;
-    site.power(name, Switch::On)?;
-    times.start = Some(until_home(site, &mut logs, name, ordered)?);
+    fault::strike(site, TroubleKind::Nt1, target)?;
+    times.restart = Some(until_home(site, &mut logs, name, ordered)?);
     Ok(())
 }
 
