@@ -124,9 +124,9 @@ timings! {
     /// How long a holder may go by its own reading of the share, counted from the start of
     /// the reading. At most T_nd, for the same reason; the share must answer well within it.
     self_ttl: paper 2.0, fast 0.5;
-    /// How late the node's own tick may be before running examinations are thrown away: a
-    /// frozen or starved manager must not judge others. Below T_nd; much lower, and a busy
-    /// manager never finishes an examination.
+    /// How late the node's own tick may be before running examinations are thrown away, and bad
+    /// ones are not believed for T_sw: a frozen or starved manager must not judge others. Below
+    /// T_nd; much lower, and a busy manager never finishes an examination.
     late: paper 1.5, fast 0.4;
     /// How long a recovered target must stay healthy before its function goes home. The
     /// paper goes home at once; a repeated fault adds `hold_down`.

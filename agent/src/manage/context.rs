@@ -38,6 +38,8 @@ pub(super) struct Context {
     pub(super) scouts: Vec<ServerName>,
     /// When this node took up its work.
     pub(super) started: Now,
+    /// When its own ticks count as in time again: bad examinations begun before are not believed.
+    pub(super) steady: Now,
     /// Messages to ourselves: a server can be owner and host of a backup VM.
     pub(super) loops: Vec<Message>,
     serial: u64,
@@ -63,6 +65,7 @@ impl Context {
             silent: BTreeMap::new(),
             scouts: Vec::new(),
             started: Now::default(),
+            steady: Now::default(),
             loops: Vec::new(),
             serial: 0,
         }

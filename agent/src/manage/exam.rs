@@ -48,10 +48,12 @@ impl Exam {
         let id = context.exam_id(asker, target);
         if let Some(data) = context.config.data.get(target) {
             let timings = &context.config.settings.timings;
-            // A job looks often; what it misses now it sees a moment later.
             let within = match asker {
+                // Looks often; what it misses now it sees a moment later.
                 Asker::Job => timings.t_nd.min(timings.t_wait),
-                Asker::Manager | Asker::Peer => timings.t_nd,
+                Asker::Manager => timings.t_nd,
+                // A second opinion, to be had while the manager looks again for T_nd.
+                Asker::Peer => timings.t_nd / 2,
             };
             let address = data.ipr;
             context.out.push(Output::Ping {

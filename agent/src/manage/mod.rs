@@ -450,6 +450,7 @@ impl Management {
     fn late(&mut self, by: Duration) {
         let late_ms = Now(by).as_millis();
         self.context.log(Event::Late { late_ms });
+        self.context.steady = self.context.now + self.context.timings().t_sw;
         self.sights.void();
         for manager in self.managers.values_mut() {
             manager.void(&mut self.context);

@@ -164,6 +164,8 @@ pub(super) struct Manager {
     /// P2 that takes P1's part.
     acting: bool,
     next: Now,
+    /// When the target is examined in this round, if it was not yet.
+    turn: Option<Now>,
 }
 
 impl Manager {
@@ -181,6 +183,7 @@ impl Manager {
             grace: context.now == context.started,
             acting: false,
             next: context.now,
+            turn: None,
         };
         manager.examine(context);
         manager
@@ -233,7 +236,24 @@ impl Manager {
     }
 
     /// S, or the own timer.
+    ///
+    /// P2 looks T_sw before the next S: the target is seen twice in a round, and never by both at
+    /// once, which is real work for one that is only slow. Nor is it while P1 and the others act on
+    /// what S has shown.
     pub(super) fn round(&mut self, context: &mut Context) {
+        let timings = context.timings();
+        self.turn = Some(match self.priority {
+            Priority::P1 => context.now,
+            Priority::P2 => context.now + (timings.t_im - timings.t_sw.min(timings.t_im / 2)),
+        });
+        self.take_turn(context);
+    }
+
+    fn take_turn(&mut self, context: &mut Context) {
+        if self.turn.is_none_or(|turn| context.now < turn) {
+            return;
+        }
+        self.turn = None;
         match self.mode {
             Mode::Regular | Mode::Waiting { .. } if self.exam.is_none() => self.examine(context),
             _ => {}
@@ -290,12 +310,12 @@ impl Manager {
             Mode::BackupServer => context.now + timings.t_wait,
             Mode::TargetServerRecovery | Mode::Waiting { .. } => self.next,
         };
-        self.exam
-            .as_ref()
-            .map_or(mode, |exam| exam.deadline(context).min(mode))
+        let exam = self.exam.as_ref().map(|exam| exam.deadline(context));
+        [exam, self.turn].into_iter().flatten().fold(mode, Now::min)
     }
 
     pub(super) fn tick(&mut self, context: &mut Context) -> Option<Wish> {
+        self.take_turn(context);
         if self
             .exam
             .as_ref()
@@ -352,7 +372,8 @@ impl Manager {
     }
 
     fn verdict(&mut self, context: &mut Context, verdict: Verdict) -> Option<Wish> {
-        self.exam = None;
+        let exam = self.exam.take();
+        let shaky = exam.is_some_and(|exam| exam.begun < context.steady);
         let young = self.is_young(context);
         let silent = self.is_agent_silent(context);
         match (&mut self.mode, verdict) {
@@ -370,6 +391,10 @@ impl Manager {
                 None
             }
             (Mode::Regular, _) if young => None,
+            (Mode::Regular, _) if shaky => {
+                self.turn = Some(context.steady.max(context.now));
+                None
+            }
             (Mode::Regular, Verdict::NoNetwork) => {
                 self.healthy = false;
                 self.network_trouble(context)

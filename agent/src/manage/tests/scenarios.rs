@@ -32,6 +32,21 @@ fn a_healthy_ring_is_quiet() {
     insta::assert_snapshot!(world.log_of("web1", 0.0, true));
 }
 
+/// P2 looks T_sw (3 s) before S: a slow target is never examined by both at once.
+#[test]
+fn p2_examines_after_p1() {
+    let mut world = ring();
+    world.run_until(45.0);
+    let of_ftp = world
+        .looks
+        .iter()
+        .filter(|(at, _, exam)| exam.target == name("ftp") && at.0.as_secs_f64() >= 25.0);
+    let looks: Vec<String> = of_ftp
+        .map(|(at, by, _)| format!("{:.0} {by}", at.0.as_secs_f64()))
+        .collect();
+    assert_eq!(looks, ["27 web2", "30 web1", "37 web2", "40 web1"]);
+}
+
 #[test]
 fn nt2_the_target_is_shut_down() {
     let mut world = ring();
@@ -233,6 +248,31 @@ fn a_late_node_throws_its_examinations_away() {
         []
     );
     world.assert_all_home();
+}
+
+/// What kept it waiting may not be over: a bad examination is believed T_sw (3 s) later.
+#[test]
+fn a_late_node_believes_no_bad_examination_at_first() {
+    let mut world = ring();
+    let serve = |world: &mut World, service: bool| {
+        world.machines.get_mut(&name("ftp")).unwrap().service = service;
+    };
+    world.run_until(29.5);
+    world.feed_late("web1", 2000);
+    serve(&mut world, false);
+    world.run_until(33.0);
+    serve(&mut world, true);
+    world.run_until(36.5);
+    assert_eq!(world.log_of("web1", 29.6, true), "");
+    serve(&mut world, false);
+    world.run_until(39.5);
+    world.feed_late("web1", 2000);
+    world.run_until(47.0);
+    let found = world.log_of("web1", 40.0, true);
+    assert!(
+        found.contains("46.03 ftp: service trouble detected: ftp"),
+        "{found}"
+    );
 }
 
 #[test]

@@ -71,6 +71,8 @@ pub(super) struct World {
     pub(super) holders: BTreeMap<(ServerName, ServerName), Now>,
     pub(super) vms: BTreeSet<(ServerName, ServerName)>,
     pub(super) log: Vec<(Now, ServerName, Event)>,
+    /// Every examination: when, by whom, of whom.
+    pub(super) looks: Vec<(Now, ServerName, ExamId)>,
     pub(super) times: Times,
     pub(super) cut: BTreeSet<(ServerName, ServerName)>,
     pub(super) loss: u64,
@@ -111,6 +113,7 @@ impl World {
             holders: BTreeMap::new(),
             vms: BTreeSet::new(),
             log: Vec::new(),
+            looks: Vec::new(),
             times: Times {
                 boot_ms: 56_670,
                 activation_ms: 900,
@@ -374,7 +377,10 @@ impl World {
                     ),
                 )
             }
-            Output::Ping { id, within, .. } => (1, Happening::Ping(me, id, self.now + within)),
+            Output::Ping { id, within, .. } => {
+                self.looks.push((self.now, me.clone(), id.clone()));
+                (1, Happening::Ping(me, id, self.now + within))
+            }
             Output::Probe {
                 id,
                 service,
