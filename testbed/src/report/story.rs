@@ -135,6 +135,7 @@ impl Story {
             function: since_detected(Milestone::FunctionRecovered),
             target: since_detected(Milestone::TargetRecovered),
             activation: activation(log, target).map(|time| time.as_secs_f64()),
+            start: start(log, target).map(|time| time.as_secs_f64()),
             ..Measured::default()
         }
     }
@@ -164,6 +165,13 @@ fn activation(log: &[Entry], target: &str) -> Option<Duration> {
         }
     }
     None
+}
+
+/// T_ts: from the last wake-on-LAN until the function is at home, which is where the equations end it.
+fn start(log: &[Entry], target: &str) -> Option<Duration> {
+    let woken = |entry: &&Entry| matches!(&entry.event, Event::Wol { target: of, .. } if of.as_str() == target);
+    let woken = log.iter().rfind(woken)?.at;
+    at(log, target, Milestone::TargetRecovered)?.checked_sub(woken)
 }
 
 #[cfg(test)]
