@@ -57,24 +57,24 @@ let
 
   release = dependencies "release" ''
     cargo build --release --package ringward
-    cargo build --release --package testbed
+    cargo build --profile testbed --package testbed
   '';
   check = dependencies "check" ''
     cargo clippy --workspace --all-targets
     cargo test --workspace --no-run
   '';
 
-  binary = package: needs: linkArgs: cargo package ./rust/binary.sh {
+  binary = package: profile: needs: linkArgs: cargo package ./rust/binary.sh {
     src = sourcesOf needs; linkArgs = map (a: "-Clink-arg=${a}") linkArgs; dependencies = release;
-    inherit package stubs; stubsSh = ./rust/stubs.sh; passAsFile = [ "stubs" ];
+    inherit package profile stubs; stubsSh = ./rust/stubs.sh; passAsFile = [ "stubs" ];
   };
 in
 {
   # Goes into images, where its loader and libraries are Debian's.
-  agent = binary "ringward" [ "agent" ] [ ];
+  agent = binary "ringward" "release" [ "agent" ] [ ];
 
   # Runs on any machine: its loader and libraries are those of the lab root.
-  testbed = binary "testbed" [ "testbed" "agent" ] [
+  testbed = binary "testbed" "testbed" [ "testbed" "agent" ] [
     "-Wl,--dynamic-linker=${roots.lab}/usr/lib64/ld-linux-x86-64.so.2"
     "-Wl,-rpath,${roots.lab}/usr/lib/x86_64-linux-gnu"
   ];

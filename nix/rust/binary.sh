@@ -2,7 +2,7 @@
 . "$cargoSh"
 . "$stubsSh"
 # shellcheck disable=SC2086
-cargo rustc --release --package "$package" --bin "$package" -- $linkArgs
+cargo rustc --profile "$profile" --package "$package" --bin "$package" -- $linkArgs
 mkdir -p /build/o/bin
-cp "target/release/$package" /build/o/bin/
+cp "target/$profile/$package" /build/o/bin/
 "/build/o/bin/$package" --version || true

@@ -6,18 +6,34 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The host name of a server or of a backup VM. Cheap to copy.
+/// Names up to this long are kept in place.
+const SHORT: usize = 8;
+
+/// The host name of a server or of a backup VM. Cheap to copy, and to compare: the tables of the
+/// decisions have names for keys.
 ///
 /// A label of letters, digits and `-`, 1 to 63 bytes long, that neither starts nor ends in `-`;
-/// case counts.
+/// case counts. Names are ordered as their texts.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ServerName(Arc<str>);
+pub struct ServerName {
+    /// How it begins, then zeros, which no name has.
+    head: [u8; SHORT],
+    /// All of it, if it is longer.
+    whole: Option<Arc<String>>,
+}
 
 impl ServerName {
     /// The name as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.whole {
+            Some(whole) => whole,
+            None => {
+                let end = self.head.iter().position(|byte| *byte == 0);
+                let bytes = &self.head[..end.unwrap_or(SHORT)];
+                std::str::from_utf8(bytes).unwrap_or_default()
+            }
+        }
     }
 }
 
@@ -28,7 +44,12 @@ impl FromStr for ServerName {
         let legal = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let edges = !text.starts_with('-') && !text.ends_with('-');
         if legal && edges && (1..=63).contains(&text.len()) {
-            Ok(Self(text.into()))
+            let mut head = [0; SHORT];
+            for (place, byte) in head.iter_mut().zip(text.bytes()) {
+                *place = byte;
+            }
+            let whole = (text.len() > SHORT).then(|| Arc::new(text.to_owned()));
+            Ok(Self { head, whole })
         } else {
             Err(format!(
                 "{text:?} is no host name (letters, digits and -, 1 to 63 of them)"
@@ -47,25 +68,25 @@ impl TryFrom<String> for ServerName {
 
 impl From<ServerName> for String {
     fn from(name: ServerName) -> Self {
-        name.0.to_string()
+        name.as_str().to_owned()
     }
 }
 
 impl AsRef<str> for ServerName {
     fn as_ref(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
 impl fmt::Display for ServerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self.as_str())
     }
 }
 
 impl fmt::Debug for ServerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -178,6 +199,30 @@ mod tests {
         for bad in ["", "-a", "a-", "a b", "a.b", "mäil", &"x".repeat(64)] {
             assert!(bad.parse::<ServerName>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn names_are_in_the_order_of_their_texts() {
+        let texts = [
+            "a",
+            "a-b",
+            "ab",
+            "b",
+            "c2345678",
+            "c23456789",
+            "c2345678-0",
+            "d",
+        ];
+        for a in texts {
+            let name: ServerName = a.parse().unwrap();
+            assert_eq!(name.as_str(), a);
+            for b in texts {
+                let other: ServerName = b.parse().unwrap();
+                assert_eq!(name.cmp(&other), a.cmp(b), "{a} {b}");
+                assert_eq!(name == other, a == b, "{a} {b}");
+            }
+        }
+        assert_eq!(std::mem::size_of::<ServerName>(), 16);
     }
 
     #[test]

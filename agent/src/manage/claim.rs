@@ -33,6 +33,16 @@ pub struct Claim {
     pub purpose: Purpose,
 }
 
+impl Claim {
+    /// Whether the newest record of the claimant's own function bars it: who is out of the group
+    /// acts for nobody, or servers would come back that the others do not know of. Only two that
+    /// claimed each other at the same moment may give each other back.
+    pub fn is_barred_by(&self, own: &Record) -> bool {
+        let mutual = self.purpose == Purpose::Home && own.claim.owner == self.function;
+        own.is_away() && own.claim.owner != self.owner && !mutual
+    }
+}
+
 /// How far a recovery got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

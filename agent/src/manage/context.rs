@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::claim::{Claim, Phase, Purpose, Record, State};
+use super::grant::Grants;
 use super::io::{Asker, Config, ExamId, Now, Output, Views};
 use super::ledger::{self, Ledger};
-use super::placement::{self, Sample};
-use super::standby::Stock;
+use super::load::Loads;
 use super::{Event, Message};
 use crate::cluster::{ManagementData, Priority, ServerName, Timings};
 
@@ -23,15 +23,10 @@ pub(super) struct Context {
     pub(super) out: Vec<Output>,
     /// The management files as last written by this server.
     pub(super) written: Option<Views>,
-    pub(super) samples: Vec<Sample>,
-    /// What each host has loaded, as it said.
-    pub(super) standbys: BTreeMap<ServerName, Stock>,
+    pub(super) loads: Loads,
     /// When each target fell into trouble lately.
     pub(super) faults: BTreeMap<ServerName, Vec<Now>>,
-    /// Until when a separated server may still hold grants, and so give some itself.
-    pub(super) fences: BTreeMap<ServerName, Now>,
-    /// Until when this server's own VIP is granted; who holds none may vouch for nobody.
-    pub(super) lease: Option<Now>,
+    pub(super) grants: Grants,
     /// Servers that did not answer the last ping from here, since when.
     pub(super) silent: BTreeMap<ServerName, Now>,
     /// Servers behind a target in trouble, and hosts that are slow, to be looked at too.
@@ -49,7 +44,7 @@ impl Context {
     pub(super) fn new(config: Config) -> Self {
         let ledger = Ledger::default();
         let views = ledger::views(&config, &ledger);
-        Self {
+        let mut context = Self {
             config,
             now: Now::default(),
             ledger,
@@ -57,18 +52,18 @@ impl Context {
             changed: true,
             out: Vec::new(),
             written: None,
-            samples: Vec::new(),
-            standbys: BTreeMap::new(),
+            loads: Loads::default(),
             faults: BTreeMap::new(),
-            fences: BTreeMap::new(),
-            lease: None,
+            grants: Grants::default(),
             silent: BTreeMap::new(),
             scouts: Vec::new(),
             started: Now::default(),
             steady: Now::default(),
             loops: Vec::new(),
             serial: 0,
-        }
+        };
+        context.regrouped();
+        context
     }
 
     pub(super) fn me(&self) -> ServerName {
@@ -121,15 +116,20 @@ impl Context {
     /// Takes a record in and, if it is news, recomputes the views.
     pub(super) fn learn(&mut self, record: Record) -> bool {
         let name = record.claim.function.clone();
-        let was_home = self.ledger.away(&name).is_none();
+        let was_away = self.ledger.away(&name).is_some();
         let news = self.ledger.merge(record);
-        if news && was_home && self.ledger.away(&name).is_some() {
-            let until = self.now + self.timings().grant_ttl;
-            self.fences.insert(name, until);
-        }
         if news {
+            self.superseded(&name);
+            if self.ledger.away(&name).is_some() && !was_away {
+                self.forget_words();
+            }
+            let was_in = self.in_group();
             self.views = ledger::views(&self.config, &self.ledger);
+            self.regrouped();
             self.changed = true;
+            if self.in_group() && !was_in {
+                self.joined();
+            }
         }
         news
     }
@@ -137,10 +137,17 @@ impl Context {
     /// A record of our own: learnt, told to all, and the management files follow.
     pub(super) fn publish(&mut self, record: Record) {
         if self.learn(record.clone()) {
+            let record = Box::new(record);
             self.broadcast(&Message::Modified { record });
             self.written = None;
             self.write_views();
         }
+    }
+
+    /// Tells who asks for a grant that a newer claim stands.
+    pub(super) fn refuse(&mut self, to: &ServerName, record: Record) {
+        let record = Box::new(record);
+        self.send(to, Message::Refuse { record });
     }
 
     /// Has the management files replaced, unless this server wrote just these.
@@ -151,26 +158,6 @@ impl Context {
         }
     }
 
-    /// Takes in how loaded a server is.
-    pub(super) fn heard_load(&mut self, sample: Sample) {
-        match self.samples.iter_mut().find(|s| s.name == sample.name) {
-            Some(known) => *known = sample,
-            None => self.samples.push(sample),
-        }
-    }
-
-    /// As the head of the group: has the condition file replaced, a line a server in ring order.
-    pub(super) fn write_condition(&mut self) {
-        let group = &self.views.group;
-        if group.head() != Some(&self.config.me) {
-            return;
-        }
-        let known = |name: &ServerName| self.samples.iter().find(|s| s.name == *name).cloned();
-        let samples: Vec<Sample> = group.names().filter_map(known).collect();
-        self.out
-            .push(Output::WriteCondition(placement::condition(&samples)));
-    }
-
     /// Asks the share for the next epoch of a function.
     pub(super) fn claim_next(&mut self, function: &ServerName, purpose: Purpose) -> Claim {
         let claim = Claim {
@@ -179,6 +166,7 @@ impl Context {
             owner: self.me(),
             purpose,
         };
+        self.opened(&claim);
         self.out.push(Output::Claim(claim.clone()));
         claim
     }
@@ -209,22 +197,6 @@ impl Context {
     /// Whether this server is in the group: only then may it act for others.
     pub(super) fn in_group(&self) -> bool {
         self.views.group.contains(&self.config.me)
-    }
-
-    /// Whether this server may vouch for others: it is in the group, and itself granted for or
-    /// managed by nobody.
-    pub(super) fn has_standing(&self) -> bool {
-        let granted = self.lease.is_some_and(|until| until > self.now);
-        let unmanaged = self.views.operation.of(&self.config.me).next().is_none();
-        self.in_group() && (granted || unmanaged)
-    }
-
-    /// When the last grant that separated servers may have given is out.
-    pub(super) fn last_fence(&self) -> Now {
-        let running = self.fences.values().filter(|until| **until > self.now);
-        running
-            .max()
-            .map_or(self.now, |until| *until + self.timings().grant_ttl)
     }
 
     /// The other manager of a target.
@@ -267,28 +239,6 @@ impl Context {
             .is_some_and(|at| self.now.since(*at) < self.timings().t_im)
     }
 
-    /// The hosts in the group that have the golden state of a function loaded, in ring order.
-    pub(super) fn standby_hosts_of(&self, function: &ServerName) -> Vec<ServerName> {
-        let has = |host: &&ServerName| {
-            let stock = self.standbys.get(*host);
-            stock.is_some_and(|stock| stock.loaded.contains(function))
-        };
-        self.views.group.names().filter(has).cloned().collect()
-    }
-
-    /// The first of them.
-    pub(super) fn standby_of(&self, function: &ServerName) -> Option<ServerName> {
-        self.standby_hosts_of(function).into_iter().next()
-    }
-
-    /// Where the golden state of each function is loaded, if it is anywhere.
-    pub(super) fn standby_hosts(&self) -> BTreeMap<ServerName, ServerName> {
-        let functions = self.config.base.names();
-        functions
-            .filter_map(|function| Some((function.clone(), self.standby_of(function)?)))
-            .collect()
-    }
-
     /// How many backup VMs each server runs, by the claims.
     pub(super) fn running(&self) -> BTreeMap<ServerName, u32> {
         let mut vms = BTreeMap::new();
@@ -298,6 +248,17 @@ impl Context {
             }
         }
         vms
+    }
+
+    /// Functions that were claimed and have no host yet, in ring order.
+    pub(super) fn unplaced(&self) -> impl Iterator<Item = &ServerName> {
+        let waits = |name: &&ServerName| {
+            let record = self.ledger.away(name);
+            record.is_some_and(|record| {
+                record.state.host.is_none() && record.state.phase != Phase::GivenUp
+            })
+        };
+        self.config.base.names().filter(waits)
     }
 
     /// Remembers a fault of a target; how long it must stay healthy before it goes home.

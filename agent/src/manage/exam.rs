@@ -3,6 +3,7 @@
 
 use super::context::Context;
 use super::io::{Asker, ExamId, Now, Output};
+use super::message::Depth;
 use crate::cluster::{ServerName, Service};
 
 /// What an examination found.
@@ -14,15 +15,6 @@ pub(super) enum Verdict {
     NoNetwork,
     /// It did, but these services do not answer.
     NoService(Vec<Service>),
-}
-
-/// How deep an examination goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Depth {
-    /// Ping only.
-    Network,
-    /// Ping, then services.
-    Service,
 }
 
 /// A running examination.
@@ -73,9 +65,15 @@ impl Exam {
         }
     }
 
-    /// Whether the network's answer is still awaited: no grant may be given meanwhile.
+    /// Whether the network's answer is still awaited.
     pub(super) fn awaits_network(&self) -> bool {
         !self.pinged
+    }
+
+    /// Whether it is overdue: no grant may be given any more. Most pings come back at once, and what
+    /// is granted until then is out long before a claim could be of use.
+    pub(super) fn is_network_overdue(&self, context: &Context) -> bool {
+        !self.pinged && context.now.since(self.begun) >= context.timings().t_nd / 2
     }
 
     /// Whether it takes longer than it can: its result got lost.

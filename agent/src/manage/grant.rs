@@ -1,154 +1,377 @@
-//! Grants as a manager gives them: the target holds its VIP only as long as one is good.
+//! Grants: who holds a VIP holds it as long as one is good. A grant is as good as the evidence that
+//! nobody has claimed the function since, which is one of two:
 //!
-//! A manager grants while its last examination was healthy, no ping of the target is out, it has
-//! itself standing (it holds a grant of its own, or nobody manages it), and it knows that the
-//! other manager thinks alike: from an answer to `Hear` (good for `grant_ttl` from the question)
-//! or from its own reading of the share (good for `self_ttl`). So after the other manager stopped
-//! vouching, or a claim was made, the last grant ends within a known time, whoever is cut off
-//! from whom. [`Granter::out`] is that time for the manager that claims.
+//! * a reading of the share. Every server reads about its own function, and the owner of a claim
+//!   about what it claimed, so that this costs the same however many servers there are.
+//! * when that does not suffice, because the share is slow or away: the word of every other server
+//!   that could claim. Who is asked for a grant asks all others, saying which claims it knows; who
+//!   knows the same ones answers, and says which functions it acts or may act against. Who knows
+//!   other claims says those instead.
+//!
+//! Both count from the question. So a claim ends them by itself: the claimant withholds its word,
+//! and so does everyone who knows the claim; a reading shows it. [`Context::out`] is when the last
+//! grant before a claim of this server is out. ARCHITECTURE.md has the argument.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::claim::{Claim, Purpose, Record};
 use super::context::Context;
 use super::io::{Now, Output, Query};
-use super::message::{Doubt, Message};
+use super::message::{Known, Message};
+use super::moments::Moments;
 use crate::cluster::{Epoch, ServerName};
 
-/// A manager's memory of what it granted and vouched for.
-#[derive(Debug, Clone)]
-pub(super) struct Granter {
-    target: ServerName,
-    /// When the last grant given here ends.
-    granted: Now,
-    /// When the last grant ends that the other manager may have given on our word.
-    vouched: Now,
-    /// Until when grants may reach on the other manager's word or the share's.
-    evidence: Now,
-    next_hear: Now,
-    /// No grant of other managers, by then separated, is good after this.
-    inherited: Now,
+/// What this server heard, read and gave.
+#[derive(Debug, Default)]
+pub(super) struct Grants {
+    others: Vec<Other>,
+    /// Words of questions from before then do not count.
+    forgot: Now,
+    /// When the last reading began that showed no claim we do not know.
+    read: Moments,
+    /// When the last grant for a server at home is out that was given here or on our word.
+    given: Moments,
+    /// All claims were read since this server started.
+    knows: bool,
+    /// All claims were read since this server last won one.
+    read_all: bool,
+    won: Now,
+    /// Own claims that the share may or may not have, with when they were sent first.
+    open: Vec<(Claim, Now)>,
+    /// Since when this server is in the group, as far as it knows what it gave.
+    joined: Now,
+    /// Readings of the share that are under way, with when they began.
+    reading: BTreeMap<ServerName, Now>,
+    /// When a holder last said that what it has runs out.
+    wanted: Moments,
+    /// When the others may be asked for their word again.
+    ask: Now,
+    /// When the evidence is looked at again: not while nobody needs any.
+    next: Now,
 }
 
-impl Granter {
-    pub(super) fn new(context: &Context, target: &ServerName) -> Self {
-        Self {
-            target: target.clone(),
-            granted: Now::default(),
-            vouched: Now::default(),
-            evidence: Now::default(),
-            next_hear: context.now,
-            inherited: context.last_fence(),
+/// Another server that could claim: one of the group that manages somebody.
+#[derive(Debug)]
+struct Other {
+    name: ServerName,
+    /// By function: when we asked, of the last question that it answered with its word.
+    word: Moments,
+}
+
+impl Context {
+    /// When the evidence is looked at again.
+    pub(super) fn next_question(&self) -> Now {
+        self.grants.next
+    }
+
+    /// There may be something new to look for evidence for.
+    pub(super) fn look_again(&mut self) {
+        self.grants.next = self.now;
+    }
+
+    /// This server has started, or is back in the group.
+    pub(super) fn joined(&mut self) {
+        self.grants.joined = self.now;
+    }
+
+    /// A claim of ours goes out.
+    pub(super) fn opened(&mut self, claim: &Claim) {
+        self.look_again();
+        if !self.grants.open.iter().any(|(open, _)| open == claim) {
+            self.grants.open.push((claim.clone(), self.now));
         }
     }
 
-    /// When every grant for the target is out, if it is claimed now.
-    pub(super) fn out(&self, context: &Context) -> Now {
-        let read = context.now + context.timings().self_ttl;
-        [self.granted, self.vouched, self.inherited, read]
-            .into_iter()
-            .max()
-            .unwrap_or(read)
+    /// The share said what came of a claim of ours. A claim that was won is a reading too.
+    pub(super) fn settled(&mut self, claim: &Claim, won: bool) {
+        let sent = self.grants.open.iter().find(|(open, _)| open == claim);
+        if let (Some((_, sent)), true) = (sent, won) {
+            let sent = *sent;
+            self.noted(&claim.function, sent);
+        }
+        if won {
+            self.grants.read_all = false;
+            self.grants.won = self.now;
+            self.out.push(Output::ReadClaims(Query::All));
+        }
+        self.grants.open.retain(|(open, _)| open != claim);
     }
 
-    /// Keeps the evidence fresh.
-    pub(super) fn tick(&mut self, context: &mut Context) {
-        if context.now < self.next_hear {
-            return;
+    /// A claim became known: older ones of ours that are still open cannot be won any more.
+    pub(super) fn superseded(&mut self, function: &ServerName) {
+        let epoch = self.ledger.epoch(function);
+        let open = &mut self.grants.open;
+        open.retain(|(claim, _)| claim.function != *function || claim.epoch > epoch);
+    }
+
+    /// A reading of the share showed no claim on a function that we do not know.
+    pub(super) fn noted(&mut self, function: &ServerName, begun: Now) {
+        self.grants.reading.remove(function);
+        self.grants.read.raise(function, begun);
+    }
+
+    /// A reading of the share failed.
+    pub(super) fn unread(&mut self, query: &Query) {
+        if let Query::One(function) = query {
+            self.grants.reading.remove(function);
         }
-        let every = context.timings().grant_every;
-        self.next_hear = context.now + every;
-        let Some(other) = context.other_manager(&self.target) else {
-            return;
+    }
+
+    /// A reading of all claims began then.
+    pub(super) fn noted_all(&mut self, begun: Now) {
+        self.grants.knows = true;
+        self.grants.read_all |= begun >= self.grants.won;
+    }
+
+    /// A server is out of the group. What the others said while its word counted with theirs says
+    /// nothing without it.
+    pub(super) fn forget_words(&mut self) {
+        for other in &mut self.grants.others {
+            other.word = Moments::default();
+        }
+        self.grants.forgot = self.now;
+        // Stamps are whole milliseconds: the next question must not look as old as this.
+        self.grants.ask = self.now + Duration::from_millis(1);
+        self.grants.next = self.grants.ask;
+    }
+
+    /// The views changed, and with them who could claim.
+    pub(super) fn regrouped(&mut self) {
+        self.look_again();
+        let mut known = std::mem::take(&mut self.grants.others);
+        let (operation, me) = (&self.views.operation, &self.config.me);
+        let names = self.views.group.names().filter(|name| *name != me);
+        let names = names.filter(|name| operation.on(name).next().is_some());
+        let others = names.map(|name| {
+            let at = known.iter().position(|other| other.name == *name);
+            at.map(|at| known.swap_remove(at)).unwrap_or(Other {
+                name: name.clone(),
+                word: Moments::default(),
+            })
+        });
+        self.grants.others = others.collect();
+    }
+
+    /// Whether this server's word is worth nothing, to itself neither. It may have forgotten what it
+    /// claimed before it restarted. It may have brought a server back into the group without knowing.
+    /// Or it took one out, and has not looked since what that one had claimed before: of the others
+    /// nobody may know.
+    fn is_mute(&self) -> bool {
+        let mut open = self.grants.open.iter();
+        let mut away = self.ledger.all_away();
+        let brings_home = open.any(|(claim, _)| {
+            claim.purpose == Purpose::Home && self.ledger.away(&claim.function).is_some()
+        });
+        let owns = away.any(|record| record.claim.owner == self.config.me);
+        !self.grants.knows || brings_home || (owns && !self.grants.read_all)
+    }
+
+    /// Whether a function may be claimed by us without our knowing.
+    pub(super) fn may_have_claimed(&self, function: &ServerName) -> bool {
+        let mut open = self.grants.open.iter();
+        open.any(|(claim, _)| claim.function == *function)
+    }
+
+    /// Functions that may be claimed by us without our knowing.
+    pub(super) fn all_open(&self) -> impl Iterator<Item = &ServerName> {
+        self.grants.open.iter().map(|(claim, _)| &claim.function)
+    }
+
+    /// How far the evidence reaches that nobody claimed `function`.
+    pub(super) fn evidence(&self, function: &ServerName) -> Now {
+        let timings = self.timings();
+        let away = self.ledger.away(function).is_some();
+        let (word, read) = if away {
+            (timings.vm_ttl, timings.vm_ttl)
+        } else {
+            (timings.grant_ttl, timings.self_ttl)
         };
-        let stamp_ms = context.now.as_millis();
-        context.send(
-            &other,
-            Message::Hear {
-                target: self.target.clone(),
-                stamp_ms,
-            },
-        );
-        if self.evidence < context.now + context.timings().grant_ttl / 2 {
-            // The share's word is good for less time: ask for it more often.
-            self.next_hear = context.now + every / 2;
-            context
-                .out
-                .push(Output::ReadClaims(Query::One(self.target.clone())));
+        let grants = &self.grants;
+        // Our own word is one of them.
+        let words = if self.is_mute() || self.may_have_claimed(function) {
+            None
+        } else {
+            let mut words = grants.others.iter().map(|other| other.word.get(function));
+            words.try_fold(self.now, |least, word| word.map(|word| least.min(word)))
+        };
+        let read = grants.read.get(function).map(|begun| begun + read);
+        let words = words.map(|stamp| stamp + word);
+        read.max(words).unwrap_or_default()
+    }
+
+    /// A holder of a function says that what it has runs out soon.
+    pub(super) fn want(&mut self, function: &ServerName) {
+        self.grants.wanted.raise(function, self.now);
+        self.look_again();
+    }
+
+    fn is_wanted(&self, function: &ServerName) -> bool {
+        let wanted = self.grants.wanted.get(function);
+        wanted.is_some_and(|at| self.now.since(at) < self.timings().grant_ttl)
+    }
+
+    /// Sees to evidence about `functions`, those that we may grant. The share is read about those
+    /// that a holder wants or a backup VM serves, and if that does not help all others are asked for
+    /// their word. The more is amiss the more there is to do for all, so no reading is begun while
+    /// one is under way, and words are asked for three times in the life of a grant.
+    pub(super) fn question(&mut self, functions: &[&ServerName]) {
+        let every = self.timings().grant_ttl / 3;
+        let mute = self.is_mute();
+        let waits = |function: &&&ServerName| {
+            self.ledger.away(function).is_some() || self.is_wanted(function)
+        };
+        self.grants.next = if mute || functions.iter().any(|function| waits(&function)) {
+            self.now + every / 2
+        } else {
+            Now(Duration::MAX)
+        };
+        if !self.in_group() {
+            return;
+        }
+        let mut ask = false;
+        for function in functions {
+            let left = self.evidence(function).since(self.now);
+            if self.ledger.away(function).is_some() {
+                let life = self.timings().vm_ttl;
+                if left < life / 2 {
+                    self.read_claim(function);
+                }
+                ask |= left < life / 4;
+            } else if self.is_wanted(function) && left < self.timings().grant_ttl / 2 {
+                self.read_claim(function);
+                ask = true;
+            }
+        }
+        if self.now < self.grants.ask {
+            return;
+        }
+        if mute {
+            self.grants.ask = self.now + every;
+            self.out.push(Output::ReadClaims(Query::All));
+        }
+        if ask {
+            self.grants.ask = self.now + every;
+            let question = self.word_question();
+            let others = self.grants.others.iter().map(|other| Output::Send {
+                to: other.name.clone(),
+                message: question.clone(),
+            });
+            self.out.extend(others);
         }
     }
 
-    pub(super) fn deadline(&self) -> Now {
-        self.next_hear
+    /// Reads the newest claim of a function, unless that is under way.
+    pub(super) fn read_claim(&mut self, function: &ServerName) {
+        let begun = self.grants.reading.get(function);
+        if begun.is_none_or(|at| self.now.since(*at) >= self.timings().self_ttl) {
+            self.grants.reading.insert(function.clone(), self.now);
+            let query = Query::One(function.clone());
+            self.out.push(Output::ReadClaims(query));
+        }
     }
 
-    /// The other manager asks for our word.
-    pub(super) fn hear(
+    /// Asks a server for its word; it tells us what claims we do not know.
+    pub(super) fn ask_word(&mut self, to: &ServerName) {
+        self.send(to, self.word_question());
+    }
+
+    fn word_question(&self) -> Message {
+        let known = |record: &Record| Known {
+            function: record.claim.function.clone(),
+            epoch: record.claim.epoch,
+            revision: record.state.revision,
+        };
+        Message::AskWord {
+            stamp_ms: self.now.as_millis(),
+            known: self.ledger.all().map(known).collect(),
+        }
+    }
+
+    /// A server asks for our word. `doubts`: the functions that we act or may act against.
+    pub(super) fn asked_word(
         &mut self,
-        context: &mut Context,
         from: &ServerName,
         stamp_ms: u64,
-        well: bool,
+        known: &[Known],
+        doubts: Vec<ServerName>,
     ) {
-        let doubt = if well && context.has_standing() {
-            Doubt::None
-        } else {
-            Doubt::Some
+        let theirs = |function: &ServerName| {
+            let known = known.iter().find(|known| known.function == *function);
+            known.map(|known| (known.epoch, known.revision))
         };
-        if doubt == Doubt::None {
-            self.vouched = self.vouched.max(context.now + context.timings().grant_ttl);
+        let records = self.ledger.all();
+        let unknown: Vec<_> = records
+            .filter(|record| {
+                theirs(&record.claim.function) < Some((record.claim.epoch, record.state.revision))
+            })
+            .cloned()
+            .collect();
+        let behind = known.iter().any(|known| {
+            let ours = self.ledger.get(&known.function);
+            let ours = ours.map(|ours| (ours.claim.epoch, ours.state.revision));
+            ours < Some((known.epoch, known.revision))
+        });
+        if behind {
+            // Its answer is what we do not know.
+            self.ask_word(from);
         }
-        context.send(
-            from,
-            Message::Heard {
-                target: self.target.clone(),
-                stamp_ms,
-                doubt,
-            },
-        );
+        if unknown.is_empty() && !behind && !self.is_mute() {
+            let end = self.now + self.timings().grant_ttl;
+            self.grants.given.raise_all_but(&doubts, end);
+            self.send(from, Message::GiveWord { stamp_ms, doubts });
+        }
+        for record in unknown {
+            let record = Box::new(record);
+            self.send(from, Message::Modified { record });
+        }
     }
 
-    /// The other manager gave its word.
-    pub(super) fn heard(&mut self, context: &Context, stamp_ms: u64, doubt: Doubt) {
+    /// A server gave its word, but for some functions.
+    pub(super) fn heard_word(&mut self, from: &ServerName, stamp_ms: u64, doubts: &[ServerName]) {
         let stamp = Now::from_millis(stamp_ms);
-        if stamp > context.now {
+        if stamp > self.now || stamp_ms <= self.grants.forgot.as_millis() {
             return;
         }
-        if doubt == Doubt::None {
-            self.evidence = self.evidence.max(stamp + context.timings().grant_ttl);
+        let mut others = self.grants.others.iter_mut();
+        if let Some(other) = others.find(|other| other.name == *from) {
+            other.word.raise_all_but(doubts, stamp);
         }
     }
 
-    /// The share was read and shows the function at home.
-    pub(super) fn read(&mut self, context: &Context, begun: Now) {
-        self.evidence = self.evidence.max(begun + context.timings().self_ttl);
-    }
-
-    /// Others granted on our behalf until then.
-    pub(super) fn gave(&mut self, until: Now) {
-        self.granted = self.granted.max(until);
-    }
-
-    /// Answers a healthy target's question, if we may.
-    pub(super) fn grant(&mut self, context: &mut Context, epoch: Epoch, stamp_ms: u64) {
-        if !context.has_standing() {
+    /// Answers the question of a holder, as far as the evidence reaches.
+    pub(super) fn grant(
+        &mut self,
+        function: &ServerName,
+        holder: &ServerName,
+        epoch: Epoch,
+        stamp_ms: u64,
+    ) {
+        let left = self.evidence(function).since(self.now);
+        if left.is_zero() || !self.in_group() {
             return;
         }
-        let ttl = context.timings().grant_ttl;
-        let alone = context.other_manager(&self.target).is_none();
-        let end = context.now + ttl;
-        let end = if alone { end } else { end.min(self.evidence) };
-        let left = end.since(context.now);
-        if left.is_zero() {
-            return;
+        if self.ledger.away(function).is_none() {
+            self.grants.given.raise(function, self.now + left);
         }
-        self.granted = self.granted.max(end);
         let until_ms = stamp_ms.saturating_add(Now(left).as_millis());
-        let target = self.target.clone();
-        context.send(
-            &target,
-            Message::Grant {
-                function: target.clone(),
-                epoch,
-                until_ms,
-            },
-        );
+        let message = Message::Grant {
+            function: function.clone(),
+            epoch,
+            until_ms,
+        };
+        self.send(holder, message);
+    }
+
+    /// When every grant under the newest claim we know is out, if a claim of ours was won just now.
+    pub(super) fn out(&self, function: &ServerName) -> Now {
+        let timings = self.timings();
+        if self.ledger.away(function).is_some() {
+            return self.now + timings.vm_ttl;
+        }
+        let given = self.grants.given.get(function);
+        let before = self.grants.joined + timings.grant_ttl;
+        let read = self.now + timings.self_ttl;
+        given.unwrap_or_default().max(before).max(read)
     }
 }

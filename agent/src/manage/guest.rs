@@ -70,6 +70,11 @@ impl Guest {
         }
     }
 
+    /// Under which claim it runs.
+    pub(super) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// Whether nothing is left of it.
     pub(super) fn is_gone(&self) -> bool {
         self.stage == Stage::Releasing && self.until == Now::default()
@@ -317,12 +322,11 @@ impl Guest {
             epoch: self.epoch,
             stamp_ms: context.now.as_millis(),
             boot: context.config.boot,
+            short: true,
         };
         context.send(&self.owner, ask);
         if context.now.since(self.answered) > 2 * context.timings().grant_every {
-            context
-                .out
-                .push(Output::ReadClaims(Query::One(self.function.clone())));
+            context.read_claim(&self.function);
         }
     }
 }

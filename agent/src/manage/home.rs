@@ -8,13 +8,15 @@
 //!          no grant left, refused, told to drop, duplicate found
 //! ```
 //!
-//! * off: where a booted server starts. It asks its managers every `grant_every`; if its function
-//!   is claimed, it asks the owner of the claim, who so learns that it is back.
-//! * off -> taking: a grant came, or both managers stayed silent and the share shows the function
-//!   at home. A server that nobody manages (the last one, the head of a star) grants itself.
+//! * off: where a booted server starts. If its function is claimed, it asks the owner of the claim,
+//!   who so learns that it is back.
+//! * off -> taking: the share shows the function at home, or a grant of a manager came. A server that
+//!   nobody manages (the last one, the head of a star) grants itself.
 //! * taking -> held: the address is set, after a probe for a duplicate.
 //! * -> off: the kernel takes the address off by itself when it is not renewed; this only does
 //!   so earlier and says why.
+
+use std::time::Duration;
 
 use super::Event;
 use super::context::Context;
@@ -35,7 +37,11 @@ enum Held {
 pub(super) struct Home {
     held: Held,
     until: Now,
-    next_ask: Now,
+    /// When the managers, or the owner of a claim, were asked last.
+    asked: Option<Now>,
+    next_read: Now,
+    /// When the next of these is due.
+    next: Now,
     answered: Now,
     /// Epochs up to this one are barred: somebody else acts under it.
     barred: Epoch,
@@ -51,7 +57,9 @@ impl Home {
         Self {
             held: Held::Off,
             until: Now::default(),
-            next_ask: Now::default(),
+            asked: None,
+            next_read: Now::default(),
+            next: Now::default(),
             answered: Now::default(),
             barred: Epoch(0),
             confirm: None,
@@ -67,8 +75,8 @@ impl Home {
 
     pub(super) fn deadline(&self) -> Now {
         match self.held {
-            Held::Taking | Held::On => self.next_ask.min(self.until),
-            Held::Off | Held::Dropping => self.next_ask,
+            Held::Taking | Held::On => self.next.min(self.until),
+            Held::Off | Held::Dropping => self.next,
         }
     }
 
@@ -90,13 +98,29 @@ impl Home {
         if matches!(self.held, Held::On | Held::Taking) && context.now >= self.until {
             self.drop_vip(context, "no grant");
         }
-        context.lease = Some(self.until).filter(|_| self.held == Held::On);
-        if context.now >= self.next_ask {
-            let every = context.timings().grant_every;
-            let short = self.is_short(context);
-            self.next_ask = context.now + if short { every / 2 } else { every };
+        if context.now >= self.next_read {
+            self.next_read = context.now + context.timings().read_every;
+            if context.ledger.away(&me).is_none() {
+                context.read_claim(&me);
+            }
+        }
+        if context.now >= self.due(context) {
+            self.asked = Some(context.now);
             self.ask(context);
         }
+        self.next = self.due(context).min(self.next_read);
+    }
+
+    /// When the managers are asked again. Who has enough shows them only that it lives: four times in
+    /// T_im, after which they would take its agent for dead.
+    fn due(&self, context: &Context) -> Now {
+        let Some(asked) = self.asked else {
+            return context.now;
+        };
+        let timings = context.timings();
+        let soon = asked + timings.grant_every / 2;
+        let short = Now(self.until.since(Now(short(context))));
+        soon.max(short).min(asked + timings.t_im / 4)
     }
 
     fn ask(&mut self, context: &mut Context) {
@@ -106,12 +130,13 @@ impl Home {
             epoch: context.ledger.epoch(&me),
             stamp_ms: context.now.as_millis(),
             boot: context.config.boot,
+            short: self.until <= context.now + short(context),
         };
         if let Some(record) = context.ledger.away(&me) {
             let owner = record.claim.owner.clone();
             context.send(&owner, ask);
             if context.now.since(self.answered) > 4 * context.timings().grant_every {
-                context.out.push(Output::ReadClaims(Query::One(me)));
+                context.read_claim(&me);
             }
             return;
         }
@@ -120,20 +145,11 @@ impl Home {
             .filter_map(|priority| context.views.operation.manager(&me, priority).cloned())
             .collect();
         if managers.is_empty() && context.in_group() && self.barred <= context.ledger.epoch(&me) {
-            self.granted(context, context.now + context.timings().grant_ttl);
-            return;
+            self.granted(context, context.evidence(&me));
         }
         for manager in &managers {
             context.send(manager, ask.clone());
         }
-        if self.is_short(context) {
-            context.out.push(Output::ReadClaims(Query::One(me)));
-        }
-    }
-
-    /// Whether the grant runs out soon: then the share is asked as well, and all more often.
-    fn is_short(&self, context: &Context) -> bool {
-        self.until < context.now + context.timings().grant_ttl / 2
     }
 
     /// A grant under `epoch` until `until`.
@@ -151,6 +167,12 @@ impl Home {
         }
         self.answered = context.now;
         self.granted(context, until);
+    }
+
+    /// A reading of the share failed: it is made again when it can no longer be under way.
+    pub(super) fn unread(&mut self, context: &Context, begun: Now) {
+        let again = begun + context.timings().read_within();
+        self.next_read = self.next_read.min(again.max(context.now));
     }
 
     /// The share was read; `at_home` says whether our function is unclaimed there.
@@ -197,7 +219,6 @@ impl Home {
                 self.passive = None;
                 self.complaint = None;
                 let epoch = context.ledger.epoch(&me);
-                context.lease = Some(self.until);
                 context.out.push(Output::KeepVip { until: self.until });
                 context.log(Event::VipHeld { vip, epoch });
                 if let Some(record) = context.ledger.get(&me) {
@@ -235,7 +256,6 @@ impl Home {
         }
         self.held = Held::Dropping;
         self.until = Now::default();
-        context.lease = None;
         context.out.push(Output::DropVip);
         let me = context.me();
         if let Some(vip) = context.data(&me).map(|data| data.vip) {
@@ -253,7 +273,6 @@ impl Home {
         }
         if self.held == Held::On {
             let me = context.me();
-            context.lease = None;
             if let Some(vip) = context.data(&me).map(|data| data.vip) {
                 let reason = "renewed too late".to_owned();
                 context.log(Event::VipLetGo { vip, reason });
@@ -273,4 +292,10 @@ impl Home {
     pub(super) fn refused(&mut self, context: &Context) {
         self.answered = context.now;
     }
+}
+
+/// With so little left of its grant a server asks its managers for a new one. Two questions and their
+/// answers fit into it, and a reading that is on time comes before.
+fn short(context: &Context) -> Duration {
+    context.timings().self_ttl * 2 / 5
 }

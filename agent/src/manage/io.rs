@@ -140,7 +140,7 @@ pub enum Input {
     /// What came of [`Output::RestartServices`].
     ServicesRestarted(Result<(), String>),
     /// This server's load, as lately measured.
-    Load(Sample),
+    Load(Box<Sample>),
 }
 
 /// What came of an attempt to claim.
@@ -149,7 +149,7 @@ pub enum ClaimResult {
     /// It is ours.
     Won,
     /// Another claim of that epoch, or a newer one, stands; or one on the claimant itself.
-    Lost(Record),
+    Lost(Box<Record>),
     /// The share did not answer; whether it is ours is not known.
     Failed(String),
 }
@@ -195,9 +195,9 @@ pub enum Output {
         /// The time-out.
         within: Duration,
     },
-    /// Create a claim file: [`Input::Claimed`]. The same claim may be tried again. To recover is
-    /// refused to a server whose own function somebody else has claimed: then that record comes
-    /// back as [`ClaimResult::Lost`].
+    /// Create a claim file: [`Input::Claimed`]. The same claim may be tried again. It is refused to
+    /// a server whose own function somebody else has claimed, see [`Claim::is_barred_by`]: then
+    /// that record comes back as [`ClaimResult::Lost`].
     Claim(Claim),
     /// Replace the state file of an own claim.
     WriteState(Record),

@@ -20,14 +20,16 @@
 //! * await service: ping alone proves nothing, a booting machine answers it before its services
 //!   run. `up` means that every service was examined healthy.
 //!   A service that stays away is restarted through the agent now and then.
+//! * up: until its function is at home the target is examined every T_im. One that is lost again
+//!   begins with the restart check again.
 //! * watch: after `down` the target is examined every T_im, so that one repaired by hand
 //!   comes home too.
 
 use super::Event;
 use super::context::Context;
-use super::exam::{Depth, Exam, Verdict};
+use super::exam::{Exam, Verdict};
 use super::io::{Asker, ExamId, Now, Output};
-use super::message::Message;
+use super::message::{Depth, Message};
 use crate::cluster::{Epoch, ServerName, Service};
 
 /// What brought the target down.
@@ -84,19 +86,9 @@ impl Job {
         cause: Cause,
     ) -> Self {
         let timings = context.timings();
-        let step = match cause {
-            Cause::Network => Step::RestartCheck {
-                until: context.now + timings.t_rc,
-            },
-            Cause::Service => Step::DropVip {
-                until: context.now + timings.grant_ttl,
-            },
+        let step = Step::DropVip {
+            until: context.now + timings.grant_ttl,
         };
-        if cause == Cause::Network {
-            context.log(Event::RestartCheck {
-                target: target.clone(),
-            });
-        }
         let mut job = Self {
             target: target.clone(),
             epoch,
@@ -107,6 +99,9 @@ impl Job {
             network: false,
             next_cure: Now::default(),
         };
+        if cause == Cause::Network {
+            job.check(context);
+        }
         job.tick(context);
         job
     }
@@ -120,7 +115,7 @@ impl Job {
         self.step == Step::Up
     }
 
-    pub(super) fn deadline(&self, context: &Context) -> Option<Now> {
+    pub(super) fn deadline(&self, context: &Context) -> Now {
         let until = match self.step {
             Step::RestartCheck { until }
             | Step::DropVip { until }
@@ -128,14 +123,13 @@ impl Job {
             | Step::AwaitService { until }
             | Step::Healthy { until }
             | Step::AwaitNetwork { until, .. } => until,
-            Step::Watch => self.next,
-            Step::Up => return None,
+            Step::Watch | Step::Up => self.next,
         };
         let next = self
             .exam
             .as_ref()
             .map_or(self.next, |exam| exam.deadline(context));
-        Some(until.min(next))
+        until.min(next)
     }
 
     /// Running examinations prove nothing: the node was late.
@@ -201,13 +195,12 @@ impl Job {
     fn again(&mut self, context: &mut Context) {
         let timings = context.timings();
         let pause = match self.step {
-            Step::Watch | Step::Healthy { .. } => timings.t_im,
+            Step::Watch | Step::Healthy { .. } | Step::Up => timings.t_im,
             _ => timings.t_wait,
         };
         self.next = context.now + pause;
         let epoch = self.epoch;
         match self.step {
-            Step::Up => return,
             Step::DropVip { .. } => {
                 context.send(&self.target, Message::DropVip { epoch });
                 return;
@@ -221,6 +214,17 @@ impl Job {
             &self.target,
             Depth::Service,
         ));
+    }
+
+    /// Is the target restarting, or stopped?
+    fn check(&mut self, context: &mut Context) {
+        context.log(Event::RestartCheck {
+            target: self.target.clone(),
+        });
+        self.network = false;
+        self.step = Step::RestartCheck {
+            until: context.now + context.timings().t_rc,
+        };
     }
 
     fn wake(&mut self, context: &mut Context) {
@@ -333,11 +337,12 @@ impl Job {
                     until: context.now + hold,
                 };
             }
-            (Step::Healthy { .. }, Verdict::NoNetwork | Verdict::NoService(_)) => {
+            (Step::Healthy { .. } | Step::Up, Verdict::NoService(_)) => {
                 self.step = Step::AwaitService {
                     until: context.now + context.timings().t_up,
                 };
             }
+            (Step::Healthy { .. } | Step::Up, Verdict::NoNetwork) => self.check(context),
             (_, Verdict::NoNetwork) => self.network = false,
             (Step::AwaitService { .. } | Step::Watch, Verdict::NoService(_)) => {
                 self.cure(context);
@@ -358,6 +363,7 @@ impl Job {
     fn up(&mut self, context: &mut Context) -> Outcome {
         self.step = Step::Up;
         self.exam = None;
+        self.next = context.now + context.timings().t_im;
         context.log(Event::JobUp {
             target: self.target.clone(),
         });

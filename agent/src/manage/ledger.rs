@@ -11,6 +11,9 @@ use crate::cluster::{Epoch, Group, ServerName, Trouble, TroubleLine, ring};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ledger {
     records: BTreeMap<ServerName, Record>,
+    /// How many were taken in.
+    news: u64,
+    digest: u32,
 }
 
 impl Ledger {
@@ -20,9 +23,32 @@ impl Ledger {
             Some(known) if !record.is_newer_than(known) => false,
             _ => {
                 self.records.insert(record.claim.function.clone(), record);
+                self.news += 1;
+                self.digest = self.checksum();
                 true
             }
         }
+    }
+
+    /// A checksum of all that is known: the same for two servers that know the same.
+    pub(super) fn digest(&self) -> u32 {
+        self.digest
+    }
+
+    fn checksum(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        for record in self.all() {
+            let (claim, revision) = (&record.claim, record.state.revision);
+            hasher.update(claim.function.as_str().as_bytes());
+            hasher.update(&claim.epoch.0.to_be_bytes());
+            hasher.update(&revision.to_be_bytes());
+        }
+        hasher.finalize()
+    }
+
+    /// How many records said something new so far: until another one does, all stays as it is.
+    pub(super) fn news(&self) -> u64 {
+        self.news
     }
 
     /// The newest record of a function.
@@ -42,9 +68,14 @@ impl Ledger {
         self.get(function).filter(|record| record.is_away())
     }
 
+    /// All records.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Record> {
+        self.records.values()
+    }
+
     /// All records of functions that are away.
     pub(super) fn all_away(&self) -> impl Iterator<Item = &Record> {
-        self.records.values().filter(|record| record.is_away())
+        self.all().filter(|record| record.is_away())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What agents say to each other.
 //!
 //! S, R, U, D and the flag are the paper's files (sections 3.1 and 3.2). Claims and grants are
-//! what keeps a VIP from having two owners; ARCHITECTURE.md says why, and what is open. Every message may be
+//! what keeps a VIP from having two owners; ARCHITECTURE.md says why. Every message may be
 //! lost, repeated or late: orders carry an epoch and are repeated until answered, answers to
 //! old ones are ignored, and a grant counts from when its receiver asked for it.
 
@@ -18,7 +18,11 @@ use crate::cluster::{Epoch, ServerName};
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Message {
     /// S: examine your targets now. Broadcast by the head of the group.
-    S,
+    S {
+        /// What the head knows of all claims, as a checksum: who knows others asks for what it lacks.
+        #[serde(default)]
+        known: u32,
+    },
     /// R: the trouble of `target` went by without a recovery (P1 to P2).
     R {
         /// Who was in trouble.
@@ -49,6 +53,8 @@ pub enum Message {
         /// Drawn anew at each start of the node: tells a rebooted server from one that never
         /// went down.
         boot: u64,
+        /// Whether what the holder has runs out soon. Otherwise it only shows that it lives.
+        short: bool,
     },
     /// You hold `function` under `epoch` until your own clock shows `until_ms`.
     Grant {
@@ -62,41 +68,53 @@ pub enum Message {
     /// No: this newer claim stands.
     Refuse {
         /// The claim.
-        record: Record,
+        record: Box<Record>,
     },
-    /// One manager of `target` asks the other for a sign of life; grants need it.
-    Hear {
-        /// Whom both manage.
-        target: ServerName,
+    /// Do you know of no other claims than these? Grants rest on the answers of all.
+    AskWord {
         /// The asker's clock, milliseconds.
         stamp_ms: u64,
+        /// The newest claims that the asker knows.
+        known: Vec<Known>,
     },
-    /// The answer; `still` unless the answering manager doubts the target.
-    Heard {
-        /// Whom both manage.
-        target: ServerName,
+    /// Of no other ones. Who does sends them instead.
+    GiveWord {
         /// The stamp of the question.
         stamp_ms: u64,
-        /// Whether grants may rest on this answer.
-        doubt: Doubt,
+        /// Functions that the answering server acts or may act against: nothing is said of them.
+        doubts: Vec<ServerName>,
+    },
+    /// A waiting P2 asks P1 of `target` for a sign of life.
+    Hear {
+        /// Who is in trouble.
+        target: ServerName,
+    },
+    /// Yes, we see to it.
+    Heard {
+        /// Who is in trouble.
+        target: ServerName,
     },
 
-    /// Do you see `target`? Asked before it is claimed.
+    /// Do you find `target` well? Asked before it is claimed.
     Confirm {
         /// Who is in doubt.
         target: ServerName,
+        /// How deep to look.
+        depth: Depth,
     },
     /// The answer to it.
     Seen {
         /// Who is in doubt.
         target: ServerName,
-        /// What an examination of the answering server found.
+        /// How deep the answering server looked.
+        depth: Depth,
+        /// What it found.
         sight: Sight,
     },
     /// A claim or its state changed.
     Modified {
         /// As it now stands.
-        record: Record,
+        record: Box<Record>,
     },
 
     /// Start the backup VM of `function`, without its VIP.
@@ -145,18 +163,11 @@ pub enum Message {
         /// The epoch of the order.
         epoch: Epoch,
     },
-    /// How loaded the sender is, to everybody (paper, sections 2.5 and 4.1).
-    Load {
-        /// Of the sender itself.
-        sample: Sample,
-    },
-    /// What golden states the sender keeps loaded and paused, to everybody.
-    Standbys {
-        /// Of whose functions.
-        loaded: BTreeSet<ServerName>,
-        /// It is loading another one.
-        loading: bool,
-    },
+    /// How loaded are you? Asked when a backup VM may have to be placed.
+    AskLoad,
+    /// How loaded the sender is (paper, sections 2.5 and 4.1): to who asks, and once a round to the
+    /// head of the group.
+    Load(Box<Load>),
     /// Load the golden state of `function` and keep it paused, or drop it (from the head of the
     /// group).
     Standby {
@@ -195,14 +206,38 @@ pub enum Message {
     },
 }
 
-/// Whether a manager thinks that its target may be gone.
+/// How loaded a server is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    /// Its memory, processors and network, once they are measured.
+    pub sample: Option<Sample>,
+    /// Functions whose golden states it keeps loaded and paused.
+    #[serde(default)]
+    pub standbys: BTreeSet<ServerName>,
+    /// It is loading another one.
+    #[serde(default)]
+    pub loading: bool,
+}
+
+/// The newest claim of a function that a server knows, by what tells it from others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// Whose function.
+    pub function: ServerName,
+    /// The claim's epoch.
+    pub epoch: Epoch,
+    /// The revision of its state.
+    pub revision: u64,
+}
+
+/// How deep an examination goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Doubt {
-    /// It looks healthy.
-    None,
-    /// An examination failed or is running.
-    Some,
+pub enum Depth {
+    /// Ping only.
+    Network,
+    /// Ping, then services.
+    Service,
 }
 
 /// What a server found when asked to look at another.

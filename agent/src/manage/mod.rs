@@ -1,7 +1,8 @@
 //! Decisions: the management program of the paper (section 3). Pure: no I/O, no clock, no random.
 //!
 //! [`Management`] is all that one server decides. The node feeds it inputs with the time and
-//! carries out the outputs; a simulator does the same in virtual time.
+//! carries out the outputs; the testbed's simulator does the same in virtual time for whole
+//! clusters, which is where they are tested.
 //!
 //! | part | what |
 //! |---|---|
@@ -9,8 +10,9 @@
 //! | `case` | one recovery: backup server, target server recovery |
 //! | `job` | background jobs 1 and 2 |
 //! | `home`, `guest` | the own VIP; backup VMs of others on this server |
-//! | `grant` | who may hold a VIP, as a manager says it |
-//! | `sight`, `sync`, `standby` | second opinions; rounds; loaded golden states |
+//! | `grant`, `moments`, `question` | who may hold a VIP, as a manager says it |
+//! | `sight`, `sync`, `load`, `standby` | second opinions; rounds; loads; loaded golden states |
+//! | `route`, `reading` | which part an input goes to; what the share says |
 //! | `claim`, `ledger` | who may act for a function, and the management files that follow |
 //! | `placement` | where a backup VM starts |
 //! | `event`, `message`, `io` | the log's language, the agents', and the node's |
@@ -26,15 +28,17 @@ mod home;
 mod io;
 mod job;
 mod ledger;
+mod load;
 mod manager;
 pub mod message;
+mod moments;
 pub mod placement;
+mod question;
+mod reading;
 mod route;
 mod sight;
 mod standby;
 mod sync;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -48,13 +52,15 @@ use home::Home;
 pub use io::{Asker, ClaimResult, Config, ExamId, Input, Now, Output, Query, Views};
 use manager::{Manager, Mode, Wish};
 pub use message::Message;
+use question::Question;
 use sight::Sights;
 use standby::Standbys;
 use sync::Sync;
 
 use crate::cluster::{Epoch, Priority, ServerName, Task};
 
-/// How often all claims are read, in T_im: a server that missed a message catches up.
+/// How often all claims are read, in T_im, by the head of the group and by who hears no S: a server
+/// that missed a message catches up, and the others with the next S.
 const READ_EVERY: u32 = 6;
 /// Readings of the share that may fail before a starting node works without.
 const PATIENCE: u32 = 3;
@@ -79,6 +85,10 @@ pub struct Management {
     ready: bool,
     unread: u32,
     next_read: Now,
+    /// When something is to be done next without an input, as of the last time all parts went on.
+    due: Now,
+    /// Holders that run short and had no answer that helps, by function.
+    unanswered: BTreeMap<ServerName, Question>,
     /// Who waits for our services to restart.
     restart_for: Option<ServerName>,
 }
@@ -106,21 +116,31 @@ impl Management {
             ready: false,
             unread: 0,
             next_read: Now::default(),
+            due: Now::default(),
+            unanswered: BTreeMap::new(),
             restart_for: None,
         }
     }
 
-    /// Takes an input and says what is to be done. Time never goes back: an earlier `now` counts
-    /// as the latest seen.
-    pub fn handle(&mut self, now: Now, input: Input) -> Vec<Output> {
+    /// Takes an input and adds to `out` what is to be done. Time never goes back: an earlier `now`
+    /// counts as the latest seen.
+    pub fn handle(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {
         self.context.now = self.context.now.max(now);
+        let moves = self.context.now >= self.due || self.moves(&input);
         self.route(input);
-        self.settle();
-        std::mem::take(&mut self.context.out)
+        if moves || self.context.changed || !self.context.loops.is_empty() {
+            self.settle();
+            self.due = self.deadline();
+        }
+        out.append(&mut self.context.out);
     }
 
     /// When [`Input::Tick`] is due at the latest.
     pub fn next_deadline(&self) -> Now {
+        self.due
+    }
+
+    fn deadline(&self) -> Now {
         let context = &self.context;
         let managers = self
             .managers
@@ -129,9 +149,10 @@ impl Management {
         let cases = self.cases.values().map(|case| case.deadline(context));
         let guests = self.guests.values().map(Guest::deadline);
         let errands = self.errands.values().map(|errand| errand.retry);
-        let ready = self
-            .ready
-            .then(|| self.home.deadline().min(self.sync.deadline(context)));
+        let ready = self.ready.then(|| {
+            let own = self.home.deadline().min(self.sync.deadline(context));
+            own.min(context.next_question())
+        });
         let due = managers
             .chain(cases)
             .chain(guests)
@@ -154,6 +175,17 @@ impl Management {
     /// The newest epoch this server knows of a function.
     pub fn epoch(&self, function: &ServerName) -> Epoch {
         self.context.ledger.epoch(function)
+    }
+
+    /// How often this server learnt something new of any function: as long as this stays the same,
+    /// so do all epochs.
+    pub fn news(&self) -> u64 {
+        self.context.ledger.news()
+    }
+
+    /// The epoch under which this server runs the backup VM of a function, if it does.
+    pub fn guest_epoch(&self, function: &ServerName) -> Option<Epoch> {
+        self.guests.get(function).map(Guest::epoch)
     }
 
     /// Whether this server holds its own VIP.
@@ -206,10 +238,19 @@ impl Management {
                 self.context.timings().t_wait
             };
             self.next_read = self.context.now + pause;
-            self.context.out.push(Output::ReadClaims(Query::All));
+            if !self.ready || !self.sync.is_led() {
+                self.context.out.push(Output::ReadClaims(Query::All));
+            }
         }
         if !self.ready {
             return;
+        }
+        if self.context.now >= self.context.next_question() {
+            let managers = self.managers.values();
+            let managed = managers.filter(|m| m.may_grant(&self.context));
+            let functions = managed.map(|m| &m.target).chain(self.cases.keys());
+            let functions: Vec<&ServerName> = functions.collect();
+            self.context.question(&functions);
         }
         self.home.tick(&mut self.context);
         let regular = |m: &Manager| m.priority == Priority::P1 && m.mode == Mode::Regular;
@@ -217,13 +258,14 @@ impl Management {
         if self.sync.tick(&mut self.context, regular) {
             self.round();
         }
-        let targets: Vec<ServerName> = self.managers.keys().cloned().collect();
-        for target in &targets {
-            let wish = self
-                .managers
-                .get_mut(target)
-                .and_then(|m| m.tick(&mut self.context));
-            self.grant_wish(target, wish);
+        let mut wishes = Vec::new();
+        for (target, manager) in &mut self.managers {
+            if let Some(wish) = manager.tick(&mut self.context) {
+                wishes.push((target.clone(), wish));
+            }
+        }
+        for (target, wish) in wishes {
+            self.grant_wish(&target, Some(wish));
         }
         for case in self.cases.values_mut() {
             case.tick(&mut self.context);
@@ -239,11 +281,31 @@ impl Management {
                 self.sights.scout(&mut self.context, &target);
             }
         }
+        self.give_back();
         for errand in self.errands.values_mut() {
             if self.context.now >= errand.retry {
                 errand.retry = self.context.now + self.context.timings().t_wait;
                 self.context.out.push(Output::Claim(errand.claim.clone()));
             }
+        }
+    }
+
+    /// Gives back what we may have claimed and nobody here is at any more: until that is settled, no
+    /// word of ours counts for the function. A reading settles nothing, for the claim may still be on
+    /// its way; one that was made later does. Who is out of the group is refused every claim, so this
+    /// waits.
+    fn give_back(&mut self) {
+        let context = &self.context;
+        let idle = |name: &ServerName| self.managers.get(name).is_none_or(Manager::is_idle);
+        let left: Vec<ServerName> = context
+            .all_open()
+            .filter(|_| context.in_group())
+            .filter(|name| context.ledger.away(name).is_none() && idle(name))
+            .filter(|name| !self.errands.contains_key(*name) && !self.cases.contains_key(*name))
+            .cloned()
+            .collect();
+        for function in left {
+            self.withdraw(&function);
         }
     }
 
@@ -253,6 +315,14 @@ impl Management {
         for manager in self.managers.values_mut() {
             manager.round(&mut self.context);
         }
+    }
+
+    /// The functions that this server acts or may act against: nobody may grant on its word.
+    fn doubts(&self) -> Vec<ServerName> {
+        let managers = self.managers.values();
+        let examined = managers.filter(|m| !m.may_vouch(&self.context));
+        let doubted = examined.map(|m| &m.target).chain(self.cases.keys());
+        doubted.chain(self.context.all_open()).cloned().collect()
     }
 
     /// Matches the management programs with the operation file, and the cases with the claims.
@@ -328,7 +398,8 @@ impl Management {
     }
 
     /// Recoveries whose owner is out of the group go on with the server that claimed the owner;
-    /// our own, from before a restart, go on too.
+    /// our own, from before a restart, go on too. Who does not know where it had the VM started
+    /// claims anew even so: a VM goes on under the claim that it was started under.
     fn inherit_orphans(&mut self) {
         let me = self.context.me();
         let orphans: Vec<(ServerName, bool)> = self
@@ -339,10 +410,13 @@ impl Management {
             .filter(|record| !self.errands.contains_key(&record.claim.function))
             .filter(|record| !self.is_examined_here(&record.claim.function))
             .filter(|record| self.heir(&record.claim.owner).as_ref() == Some(&me))
-            .map(|record| (record.claim.function.clone(), record.claim.owner == me))
+            .map(|record| {
+                let known = record.claim.owner == me && record.state.host.is_some();
+                (record.claim.function.clone(), known)
+            })
             .collect();
-        for (function, own) in orphans.into_iter().filter(|(function, _)| *function != me) {
-            if own {
+        for (function, known) in orphans.into_iter().filter(|(function, _)| *function != me) {
+            if known {
                 self.resume(&function);
             } else {
                 self.inherit(&function);
@@ -388,10 +462,10 @@ impl Management {
             .managers
             .get(function)
             .and_then(|manager| manager.partner.clone());
-        let ttl = self.context.now + self.context.timings().vm_ttl;
-        let out = self.context.last_fence().max(ttl);
+        let out = self.context.out(function);
         let context = &mut self.context;
         let case = Case::resume(context, record.claim, &record.state, partner, out);
+        self.context.look_again();
         self.cases.insert(function.clone(), case);
         if let Some(manager) = self.managers.get_mut(function) {
             manager.follow(&mut self.context, Mode::BackupServer);
@@ -407,6 +481,7 @@ impl Management {
             Some(Wish::Open { claim, cause, out }) => {
                 let partner = self.managers.get(target).and_then(|m| m.partner.clone());
                 let case = Case::open(&mut self.context, claim, cause, partner, out);
+                self.context.look_again();
                 self.cases.insert(target.clone(), case);
             }
         }
@@ -427,10 +502,9 @@ impl Management {
             .collect();
         for (function, progress) in progress {
             if progress == Progress::Closed {
-                let granted = self.cases.remove(&function).map(|case| case.granted());
+                self.cases.remove(&function);
                 if let Some(manager) = self.managers.get_mut(&function) {
                     manager.follow(&mut self.context, Mode::Regular);
-                    manager.granter.gave(granted.unwrap_or_default());
                 }
                 self.context.changed = true;
                 continue;

@@ -137,40 +137,69 @@ pub struct Request<'a> {
 const RESERVE_KB: u64 = 64 * 1024;
 
 /// Chooses the host of a backup VM; nobody, if nobody has room.
-///
-/// The lowest non-select value wins. A server that has the state loaded is taken instead if it
-/// runs no more backup VMs than the winner: `VM x 100` outweighs all loads, so only loads
-/// differ, and those were weighed when the state was placed.
 pub fn choose(request: &Request<'_>, samples: &[Sample]) -> Option<ServerName> {
-    let mut known: Vec<Sample> = Vec::new();
-    for name in request.group.names() {
-        let mut sample = samples
-            .iter()
-            .find(|s| s.name == *name)
-            .cloned()
-            .unwrap_or_else(|| idle(name));
-        sample.vm = request.vms.get(name).copied().unwrap_or(0);
-        known.push(sample);
-    }
-    let condition = condition(&known);
-    let fits = |name: &ServerName| {
-        let Some(sample) = samples.iter().find(|s| s.name == *name) else {
-            return true;
+    Field::new(request.group, samples).choose(request)
+}
+
+/// The servers to choose from, with what was measured of them.
+#[derive(Debug)]
+pub(super) struct Field<'a> {
+    /// In ring order.
+    servers: Vec<(ServerCondition, Option<&'a Sample>)>,
+}
+
+impl<'a> Field<'a> {
+    pub(super) fn new(group: &Group, samples: &'a [Sample]) -> Self {
+        let of: BTreeMap<&ServerName, &Sample> = samples.iter().map(|s| (&s.name, s)).collect();
+        let measured = |name: &ServerName| {
+            let sample = of.get(name).copied();
+            sample.cloned().unwrap_or_else(|| idle(name))
         };
-        let loaded = request.standby == Some(name);
-        loaded || sample.am[1] >= (request.need_kb + RESERVE_KB) as f64
-    };
-    let able = |name: &ServerName| {
-        name != request.function && !request.excluded.contains(name) && fits(name)
-    };
-    let vms = |name: &ServerName| request.vms.get(name).copied().unwrap_or(0);
-    let ranked = ranked(request.server_type, &condition);
-    let (first, _) = ranked.iter().find(|(name, _)| able(name))?;
-    match request.standby {
-        Some(name) if request.group.contains(name) && able(name) && vms(name) <= vms(first) => {
-            Some(name.clone())
+        let measured: Vec<Sample> = group.names().map(measured).collect();
+        let servers = condition(&measured).servers.into_iter();
+        let with_sample = |server: ServerCondition| {
+            let sample = of.get(&server.name).copied();
+            (server, sample)
+        };
+        Self {
+            servers: servers.map(with_sample).collect(),
         }
-        _ => Some(first.clone()),
+    }
+
+    /// Chooses a host: the lowest non-select value wins, the first of equal ones. A server that has
+    /// the state loaded is taken instead if it runs no more backup VMs than the winner: `VM x 100`
+    /// outweighs all loads, so only loads differ, and those were weighed when the state was placed.
+    pub(super) fn choose(&self, request: &Request<'_>) -> Option<ServerName> {
+        let vms = |name: &ServerName| request.vms.get(name).copied().unwrap_or(0);
+        let loaded = |name: &ServerName| request.standby == Some(name);
+        let fits = |sample: &Sample| sample.am[1] >= (request.need_kb + RESERVE_KB) as f64;
+        let able = self.servers.iter().filter(|(server, sample)| {
+            server.name != *request.function
+                && !request.excluded.contains(&server.name)
+                && (loaded(&server.name) || sample.is_none_or(fits))
+        });
+        let value = |server: &ServerCondition| {
+            let vm = vms(&server.name);
+            let server = ServerCondition {
+                vm,
+                ..server.clone()
+            };
+            non_select(request.server_type, &server)
+        };
+        let mut first: Option<(&ServerName, f64)> = None;
+        let mut standby = None;
+        for (server, _) in able {
+            let value = value(server);
+            if first.is_none_or(|(_, least)| value < least) {
+                first = Some((&server.name, value));
+            }
+            if loaded(&server.name) {
+                standby = Some(&server.name);
+            }
+        }
+        let (first, _) = first?;
+        let chosen = standby.filter(|name| vms(name) <= vms(first));
+        Some(chosen.unwrap_or(first).clone())
     }
 }
 
@@ -200,6 +229,7 @@ pub fn standbys(
     samples: &[Sample],
     running: &BTreeMap<ServerName, u32>,
 ) -> BTreeMap<ServerName, ServerName> {
+    let field = Field::new(group, samples);
     let mut vms = running.clone();
     let mut placed = BTreeMap::new();
     for function in group.names() {
@@ -217,7 +247,7 @@ pub fn standbys(
             standby: current.get(function),
             vms: &vms,
         };
-        if let Some(host) = choose(&request, samples) {
+        if let Some(host) = field.choose(&request) {
             *vms.entry(host.clone()).or_default() += 1;
             placed.insert(function.clone(), host);
         }

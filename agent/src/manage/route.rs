@@ -2,13 +2,55 @@
 
 use super::claim::{Purpose, Record, State};
 use super::guest::Guest;
-use super::manager::Wish;
-use super::{Asker, ClaimResult, Event, ExamId, Input, Management, Message, Now, PATIENCE, Query};
+use super::manager::{Manager, Wish};
+use super::message::Depth;
+use super::placement::Sample;
+use super::question::Question;
+use super::{Asker, ClaimResult, Event, ExamId, Input, Management, Message, Now, Query};
 use crate::cluster::{Epoch, ServerName, Service};
 
 use super::claim::Claim;
 
 impl Management {
+    /// Whether an input can make any part go on before its deadline. While nothing is at hand most
+    /// messages cannot: they bear only on what is granted, asked or placed when that is due.
+    pub(super) fn moves(&self, input: &Input) -> bool {
+        let message = match input {
+            Input::Message { message, .. } => message,
+            // Shows what was known of our own function, most times: the VIP is kept for longer.
+            Input::Claims {
+                query: Query::One(function),
+                result: Ok(_),
+                ..
+            } => {
+                return *function != self.context.config.me
+                    || !self.is_calm()
+                    || !self.home.is_held();
+            }
+            _ => return true,
+        };
+        match message {
+            Message::AskWord { .. }
+            | Message::GiveWord { .. }
+            | Message::AskLoad
+            | Message::Load(_) => !self.is_calm(),
+            // Who runs short is seen to at once.
+            Message::Ask { short, .. } => *short || !self.is_calm(),
+            // A VIP that is not held yet would be taken, and could run out at any time.
+            Message::Grant { .. } => !self.is_calm() || !self.home.is_held(),
+            _ => true,
+        }
+    }
+
+    /// Whether nothing is at hand: no target in trouble, no recovery, no backup VM, no claim.
+    fn is_calm(&self) -> bool {
+        self.managers.values().all(Manager::is_idle)
+            && self.cases.is_empty()
+            && self.guests.is_empty()
+            && self.errands.is_empty()
+            && self.context.all_open().next().is_none()
+    }
+
     pub(super) fn route(&mut self, input: Input) {
         match input {
             Input::Tick => {}
@@ -55,10 +97,7 @@ impl Management {
                 self.standbys.loaded(&mut self.context, &function, loaded);
             }
             Input::Load(sample) => {
-                self.context.broadcast(&Message::Load {
-                    sample: sample.clone(),
-                });
-                self.context.heard_load(sample);
+                self.context.measured(*sample);
                 self.context.write_condition();
             }
         }
@@ -66,9 +105,12 @@ impl Management {
 
     pub(super) fn message(&mut self, from: &ServerName, message: Message) {
         match message {
-            Message::S => {
+            Message::S { known } => {
                 if self.ready && self.sync.heard(&self.context) {
                     self.round();
+                }
+                if known != self.context.ledger.digest() {
+                    self.context.ask_word(from);
                 }
             }
             Message::R { target } => self.relieve(from, &target, true),
@@ -90,8 +132,18 @@ impl Management {
                 epoch,
                 stamp_ms,
                 boot,
+                short,
             } => {
-                self.asked(from, &function, epoch, stamp_ms, boot);
+                let question = Question {
+                    from: from.clone(),
+                    epoch,
+                    stamp_ms,
+                    boot,
+                };
+                self.asked(&function, &question);
+                if short {
+                    self.wanted(function, question);
+                }
             }
             Message::Grant {
                 function,
@@ -109,43 +161,61 @@ impl Management {
                 if record.claim.function == self.context.config.me {
                     self.home.refused(&self.context);
                 }
-                self.context.learn(record);
+                self.context.learn(*record);
             }
-            Message::Hear { target, stamp_ms } => self.hear(from, target, stamp_ms),
-            Message::Heard {
-                target,
-                stamp_ms,
-                doubt,
-            } => {
-                if let Some(manager) = self.managers.get_mut(&target) {
-                    manager.heard(&self.context, from);
-                    manager.granter.heard(&self.context, stamp_ms, doubt);
+            Message::AskWord { stamp_ms, known } => {
+                if self.ready {
+                    let doubts = self.doubts();
+                    self.context.asked_word(from, stamp_ms, &known, doubts);
                 }
             }
-            Message::Confirm { target } => {
+            Message::GiveWord { stamp_ms, doubts } => {
+                self.context.heard_word(from, stamp_ms, &doubts);
+                self.answer_late();
+            }
+            Message::Hear { target } => {
+                if self.managers.contains_key(&target) || self.cases.contains_key(&target) {
+                    self.context.send(from, Message::Heard { target });
+                }
+            }
+            Message::Heard { target } => {
+                if let Some(manager) = self.managers.get_mut(&target) {
+                    manager.heard(&self.context, from);
+                }
+            }
+            Message::Confirm {
+                target,
+                depth: Depth::Network,
+            } => {
                 let waits = self
                     .managers
                     .get(&target)
                     .is_some_and(|m| m.awaits_network());
                 self.sights.confirm(&mut self.context, from, &target, waits);
             }
-            Message::Seen { target, sight } => {
+            Message::Confirm {
+                target,
+                depth: Depth::Service,
+            } => self.sights.visit(&mut self.context, from, &target),
+            Message::Seen {
+                target,
+                depth,
+                sight,
+            } => {
                 let manager = self.managers.get_mut(&target);
-                let wish = manager.and_then(|m| m.seen(&mut self.context, from, sight));
+                let wish = manager.and_then(|m| m.seen(&mut self.context, from, depth, sight));
                 self.grant_wish(&target, wish);
             }
             Message::Modified { record } => {
-                self.context.learn(record);
+                self.context.learn(*record);
             }
-            Message::Load { sample } => {
-                if sample.name == *from {
-                    self.context.heard_load(sample);
+            Message::AskLoad => self.context.tell_load(from),
+            Message::Load(load) => {
+                let own = |sample: &Sample| sample.name == *from;
+                if load.sample.as_ref().is_none_or(own) {
+                    self.context.heard_load(from, *load);
+                    self.standbys.heard(&mut self.context);
                 }
-            }
-            Message::Standbys { loaded, loading } => {
-                let host = from.clone();
-                self.standbys
-                    .heard(&mut self.context, host, loaded, loading);
             }
             Message::Standby { function, load } => {
                 self.standbys.ordered(&mut self.context, function, load);
@@ -240,61 +310,6 @@ impl Management {
         self.context.changed = true;
     }
 
-    fn hear(&mut self, from: &ServerName, target: ServerName, stamp_ms: u64) {
-        if let Some(manager) = self.managers.get_mut(&target) {
-            let well = manager.may_vouch();
-            manager
-                .granter
-                .hear(&mut self.context, from, stamp_ms, well);
-        } else if self.cases.contains_key(&target) {
-            let doubt = super::message::Doubt::Some;
-            self.context.send(
-                from,
-                Message::Heard {
-                    target,
-                    stamp_ms,
-                    doubt,
-                },
-            );
-        }
-    }
-
-    fn asked(
-        &mut self,
-        from: &ServerName,
-        function: &ServerName,
-        epoch: Epoch,
-        stamp: u64,
-        boot: u64,
-    ) {
-        let context = &mut self.context;
-        if let Some(manager) = self.managers.get_mut(function).filter(|_| from == function) {
-            manager.asked(context);
-        }
-        if let Some(case) = self.cases.get_mut(function) {
-            case.ask(context, from, epoch, stamp, boot);
-        } else if let Some(record) = context.ledger.away(function).cloned() {
-            context.send(from, Message::Refuse { record });
-        } else if epoch > context.ledger.epoch(function) {
-            context
-                .out
-                .push(super::Output::ReadClaims(Query::One(function.clone())));
-        } else if from == function {
-            let newest = context.ledger.epoch(function);
-            if newest > epoch {
-                // It learns of its own return before it is granted.
-                if let Some(record) = context.ledger.get(function).cloned() {
-                    context.send(from, Message::Refuse { record });
-                }
-            }
-            if let Some(manager) = self.managers.get_mut(function).filter(|m| m.may_grant()) {
-                manager.granter.grant(context, newest, stamp);
-            }
-        } else if let Some(record) = context.ledger.get(function).cloned() {
-            context.send(from, Message::Refuse { record });
-        }
-    }
-
     fn activate(&mut self, from: &ServerName, function: ServerName, epoch: Epoch) {
         let context = &mut self.context;
         if function == context.config.me || context.data(&function).is_none() {
@@ -342,12 +357,16 @@ impl Management {
                     }
                 }
             }
-            Asker::Peer => {}
+            Asker::Peer => self.sights.probed(&mut self.context, id, service, ok),
         }
     }
 
     fn claimed(&mut self, claim: &Claim, result: &ClaimResult) {
         let function = claim.function.clone();
+        if !matches!(result, ClaimResult::Failed(_)) {
+            let won = *result == ClaimResult::Won;
+            self.context.settled(claim, won);
+        }
         if let Some(errand) = self
             .errands
             .get_mut(&function)
@@ -358,7 +377,7 @@ impl Management {
                 ClaimResult::Failed(_) => errand.retry = retry,
                 ClaimResult::Lost(record) => {
                     self.errands.remove(&function);
-                    self.context.learn(record.clone());
+                    self.context.learn(Record::clone(record));
                     self.context.changed = true;
                     // An own claim whose success was not known: give it back all the same.
                     let own = record.claim.owner == self.context.config.me && record.is_away();
@@ -404,79 +423,11 @@ impl Management {
             state,
         });
         if claim.purpose == Purpose::Recover {
-            if let Some(old) = old {
+            if let Some(old) = old.filter(|old| old.claim.owner != claim.owner) {
                 let (target, from) = (function.clone(), old.claim.owner);
                 self.context.log(Event::Inherited { target, from });
             }
             self.resume(function);
         }
-    }
-
-    fn claims(&mut self, query: &Query, begun: Now, result: Result<Vec<Record>, String>) {
-        match result {
-            Ok(records) => {
-                self.unread = 0;
-                for record in &records {
-                    self.context.learn(record.clone());
-                }
-                if *query == Query::All {
-                    self.begin();
-                    // Of files that two servers wrote at once, the last one may be the older.
-                    if self.context.views.group.head() == Some(&self.context.config.me) {
-                        self.context.write_views();
-                    }
-                }
-                if let Query::One(function) = query {
-                    self.read_one(function, begun, records.first());
-                }
-            }
-            Err(reason) => {
-                if self.unread == 0 {
-                    self.context.log(Event::ShareSilent {
-                        reason: reason.clone(),
-                    });
-                }
-                self.unread = self.unread.saturating_add(1);
-                if let Query::One(function) = query {
-                    if let Some(guest) = self.guests.get_mut(function) {
-                        guest.unread(&mut self.context, &reason);
-                    }
-                } else if self.unread >= PATIENCE {
-                    self.begin();
-                }
-            }
-        }
-    }
-
-    fn read_one(&mut self, function: &ServerName, begun: Now, newest: Option<&Record>) {
-        let context = &mut self.context;
-        let known = context.ledger.epoch(function);
-        let current = newest.map_or(Epoch(0), |record| record.claim.epoch) >= known;
-        let at_home = current && !newest.is_some_and(Record::is_away);
-        if *function == context.config.me {
-            self.home.read(context, begun, at_home);
-        }
-        if let Some(guest) = self.guests.get_mut(function) {
-            guest.read(context, begun, newest);
-        }
-        if at_home {
-            if let Some(manager) = self.managers.get_mut(function) {
-                manager.granter.read(context, begun);
-            }
-        }
-    }
-
-    /// The claims are known: work begins.
-    fn begin(&mut self) {
-        if self.ready {
-            return;
-        }
-        self.ready = true;
-        self.context.started = self.context.now;
-        self.next_read = self.context.now + self.context.timings().t_im * super::READ_EVERY;
-        self.context.changed = true;
-        self.sync.begin(&self.context);
-        let (server, group) = (self.context.me(), self.context.views.group.len());
-        self.context.log(Event::Started { server, group });
     }
 }

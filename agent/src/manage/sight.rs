@@ -1,16 +1,18 @@
 //! Second opinions: what this server answers when a peer asks whether it sees a target.
 //!
-//! The answer rests on a ping not older than T_nd. One that is out already is waited for, so
-//! that the other manager, whose examination runs at the same time, answers as soon as it ends.
+//! About the network the answer rests on a ping not older than T_nd. One that is out already is
+//! waited for, so that the other manager, whose examination runs at the same time, answers as soon
+//! as it ends. About services it rests on an examination that began when it was asked for.
 
 use std::collections::BTreeMap;
 
 use super::context::Context;
-use super::exam::{Depth, Exam};
+use super::exam::{Exam, Verdict};
 use super::io::{Asker, ExamId, Now};
-use super::message::{Message, Sight};
-use crate::cluster::ServerName;
+use super::message::{Depth, Message, Sight};
+use crate::cluster::{ServerName, Service};
 
+/// What was lately seen of the network of one.
 #[derive(Debug, Default)]
 struct View {
     last: Option<(Now, Sight)>,
@@ -18,10 +20,28 @@ struct View {
     asks: Vec<ServerName>,
 }
 
+/// An examination of the services of one, and for whom.
+#[derive(Debug)]
+struct Visit {
+    exam: Exam,
+    asks: Vec<ServerName>,
+}
+
 /// What was lately seen of other servers.
 #[derive(Debug, Default)]
 pub(super) struct Sights {
     views: BTreeMap<ServerName, View>,
+    visits: BTreeMap<ServerName, Visit>,
+}
+
+fn answer(context: &mut Context, to: &ServerName, target: &ServerName, depth: Depth, sight: Sight) {
+    let target = target.clone();
+    let answer = Message::Seen {
+        target,
+        depth,
+        sight,
+    };
+    context.send(to, answer);
 }
 
 impl Sights {
@@ -40,13 +60,7 @@ impl Sights {
         let view = self.views.entry(target.clone()).or_default();
         match view.last {
             Some((at, sight)) if !awaited && context.now.since(at) < fresh => {
-                context.send(
-                    from,
-                    Message::Seen {
-                        target: target.clone(),
-                        sight,
-                    },
-                );
+                answer(context, from, target, Depth::Network, sight);
                 return;
             }
             _ => {}
@@ -100,18 +114,56 @@ impl Sights {
             view.exam = None;
         }
         for from in std::mem::take(&mut view.asks) {
-            context.send(
-                &from,
-                Message::Seen {
-                    target: target.clone(),
-                    sight,
-                },
-            );
+            answer(context, &from, target, Depth::Network, sight);
+        }
+        let visit = self.visits.get_mut(target);
+        let verdict = visit.and_then(|visit| visit.exam.pinged(context, id, ok));
+        self.visited(context, target, verdict);
+    }
+
+    /// A peer asks whether the services of a target are well.
+    pub(super) fn visit(&mut self, context: &mut Context, from: &ServerName, target: &ServerName) {
+        if context.data(target).is_none() || *target == context.config.me {
+            return;
+        }
+        match self.visits.get_mut(target) {
+            Some(visit) if !visit.exam.is_stale(context) => visit.asks.push(from.clone()),
+            _ => {
+                let exam = Exam::start(context, Asker::Peer, target, Depth::Service);
+                let asks = vec![from.clone()];
+                self.visits.insert(target.clone(), Visit { exam, asks });
+            }
+        }
+    }
+
+    /// A service of a target answered, or did not.
+    pub(super) fn probed(
+        &mut self,
+        context: &mut Context,
+        id: &ExamId,
+        service: Service,
+        ok: bool,
+    ) {
+        let visit = self.visits.get_mut(&id.target);
+        let verdict = visit.and_then(|visit| visit.exam.probed(id, service, ok));
+        self.visited(context, &id.target, verdict);
+    }
+
+    fn visited(&mut self, context: &mut Context, target: &ServerName, verdict: Option<Verdict>) {
+        let sight = match verdict {
+            None => return,
+            Some(Verdict::Healthy) => Sight::Seen,
+            Some(_) => Sight::Unseen,
+        };
+        let visit = self.visits.remove(target);
+        for from in visit.into_iter().flat_map(|visit| visit.asks) {
+            answer(context, &from, target, Depth::Service, sight);
         }
     }
 
     /// The node was late: what was seen proves nothing.
     pub(super) fn void(&mut self) {
         self.views.clear();
+        self.visits.clear();
     }
 }

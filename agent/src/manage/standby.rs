@@ -1,7 +1,7 @@
 //! Golden states kept loaded (setting `activation = "standby"`).
 //!
 //! ```text
-//!   every host --- Standbys: what it has loaded, whether it is loading ---> all servers
+//!   every host --- Load: what it has loaded, whether it is loading ---> head of the group
 //!   head of the group --- Standby: load this one, drop that one ---> one host
 //! ```
 //!
@@ -19,20 +19,12 @@ use super::Event;
 use super::claim::Phase;
 use super::context::Context;
 use super::io::{Now, Output};
-use super::message::Message;
+use super::message::{Load, Message};
 use super::placement;
 use crate::cluster::{Activation, ServerName};
 
 /// Hosts that failed to load a state are tried again after so many T_im.
 const FORGIVE: u32 = 30;
-
-/// What a host said of itself, and when.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Stock {
-    pub(super) loaded: BTreeSet<ServerName>,
-    pub(super) loading: bool,
-    at: Now,
-}
 
 /// An order of the head whose effect is not seen yet.
 #[derive(Debug)]
@@ -64,36 +56,16 @@ impl Standbys {
             None => Some(context.now),
             since => since,
         };
-        if context.config.settings.activation == Activation::Standby {
-            self.tell(context);
-        }
+        self.tell(context);
     }
 
     fn tell(&mut self, context: &mut Context) {
-        let (loaded, loading) = (self.loaded.clone(), self.loading.is_some());
-        context.broadcast(&Message::Standbys {
-            loaded: loaded.clone(),
-            loading,
-        });
-        let me = context.me();
-        self.heard(context, me, loaded, loading);
+        context.stocked(&self.loaded, self.loading.is_some());
+        self.heard(context);
     }
 
-    /// A host said what it has.
-    pub(super) fn heard(
-        &mut self,
-        context: &mut Context,
-        host: ServerName,
-        loaded: BTreeSet<ServerName>,
-        loading: bool,
-    ) {
-        let at = context.now;
-        let stock = Stock {
-            loaded,
-            loading,
-            at,
-        };
-        context.standbys.insert(host, stock);
+    /// A host said what it has: the head of the group may have orders.
+    pub(super) fn heard(&mut self, context: &mut Context) {
         let head = context.views.group.head() == Some(&context.config.me);
         if head && context.config.settings.activation == Activation::Standby {
             self.direct(context);
@@ -105,13 +77,13 @@ impl Standbys {
         let now = context.now;
         let calm = context.timings().standby_calm;
         let calm = is_calm(context) && self.calm.is_some_and(|since| now.since(since) >= calm);
-        if context.samples.is_empty() || !calm || !is_complete(context) {
+        if !calm || !is_complete(context) {
             return;
         }
         self.failed.retain(|(_, _, until)| *until > now);
         if let Some(order) = self.order.take() {
-            let has = |stock: &Stock| stock.loaded.contains(&order.function);
-            if context.standbys.get(&order.host).is_some_and(has) {
+            let has = |load: &Load| load.standbys.contains(&order.function);
+            if context.load_of(&order.host).is_some_and(has) {
                 // Done.
             } else if now < order.until {
                 self.order = Some(order);
@@ -165,7 +137,7 @@ impl Standbys {
             &context.config.vm_memory_kb,
             &context.standby_hosts(),
             &failed,
-            &context.samples,
+            &context.samples(),
             &context.running(),
         );
         // In ring order, the same at every server.
@@ -240,13 +212,11 @@ fn is_calm(context: &Context) -> bool {
     away.all(|record| record.state.phase == Phase::GivenUp)
 }
 
-/// Whether every server of the group said lately what it has, and that it is not loading.
+/// Whether every server of the group said lately how loaded it is, and that it is not loading.
 fn is_complete(context: &Context) -> bool {
-    let fresh = context.timings().t_im * 2;
-    context.views.group.names().all(|name| {
-        let stock = context.standbys.get(name);
-        stock.is_some_and(|stock| !stock.loading && context.now.since(stock.at) < fresh)
-    })
+    let ready = |load: &Load| load.sample.is_some() && !load.loading;
+    let mut names = context.views.group.names();
+    names.all(|name| context.load_of(name).is_some_and(ready))
 }
 
 /// A state that is loaded twice, and where it is to be dropped.

@@ -18,6 +18,8 @@ const STAND_INS: u32 = 3;
 pub(super) struct Sync {
     last: Now,
     logged: u64,
+    /// The last round began by an S that came.
+    led: bool,
 }
 
 impl Sync {
@@ -37,6 +39,11 @@ impl Sync {
         (self.last + timings.t_im + late, place.is_some())
     }
 
+    /// Whether somebody else leads: S tells when claims are known there that are not known here.
+    pub(super) fn is_led(&self) -> bool {
+        self.led
+    }
+
     fn next_log(&self) -> Now {
         self.last + std::time::Duration::from_secs(self.logged + 1)
     }
@@ -52,12 +59,13 @@ impl Sync {
         if context.now >= due {
             if mine {
                 let all: Vec<ServerName> = context.views.group.names().cloned().collect();
-                let me = context.me();
+                let (me, known) = (context.me(), context.ledger.digest());
                 for to in all.iter().filter(|to| **to != me) {
-                    context.send(to, Message::S);
+                    context.send(to, Message::S { known });
                 }
             }
             self.begin(context);
+            self.led = false;
             return true;
         }
         if context.now >= self.next_log() {
@@ -76,6 +84,7 @@ impl Sync {
         let fresh = context.now.since(self.last) >= context.timings().t_im / 2;
         if fresh {
             self.begin(context);
+            self.led = true;
         }
         fresh
     }

@@ -62,7 +62,14 @@ impl Claims {
         let (effects, shared) = (self.effects.clone(), Arc::clone(&self.shared));
         let begun = effects.now();
         tokio::spawn(async move {
-            let share = effects.share.within(CLAIMS);
+            // Who reads for its own grant must know soon.
+            let within = match &query {
+                Query::One(function) if *function == effects.facts.config.me => {
+                    effects.timings().read_within()
+                }
+                _ => CLAIMS,
+            };
+            let share = effects.share.within(within);
             let functions: Vec<ServerName> = match &query {
                 Query::All => effects.facts.config.data.keys().cloned().collect(),
                 Query::One(function) => vec![function.clone()],
@@ -144,33 +151,25 @@ async fn try_claim(
             ours
         }
     };
-    if claim.purpose == Purpose::Recover {
-        // Who is itself claimed must not act for others.
-        let own = share.newest_claim(&claim.owner).await?.and_then(record);
-        if let Some(own) = own.filter(|own| own.is_away() && own.claim.owner != claim.owner) {
-            return Ok(ClaimResult::Lost(own));
-        }
+    let own = share.newest_claim(&claim.owner).await?;
+    let own = own.map(record).transpose()?;
+    if let Some(own) = own.filter(|own| claim.is_barred_by(own)) {
+        return Ok(ClaimResult::Lost(Box::new(own)));
     }
     let newest = share.newest_claim(&claim.function).await?;
     let outcome = match newest {
         // Taken already: what counts is the newest, which may be newer still.
-        Some(seen) if seen.epoch > claim.epoch => return Ok(lost(seen)),
+        Some(seen) if seen.claim.epoch > claim.epoch => {
+            return Ok(ClaimResult::Lost(Box::new(record(seen)?)));
+        }
         _ => share.claim(&ours).await?,
     };
     match outcome {
         ClaimOutcome::Claimed => Ok(ClaimResult::Won),
         ClaimOutcome::HeldBy(_) => match share.newest_claim(&claim.function).await? {
-            Some(seen) => Ok(lost(seen)),
+            Some(seen) => Ok(ClaimResult::Lost(Box::new(record(seen)?))),
             None => Ok(ClaimResult::Failed("the claim vanished".to_owned())),
         },
-    }
-}
-
-fn lost(seen: ClaimSeen) -> ClaimResult {
-    let epoch = seen.epoch;
-    match record(seen) {
-        Some(record) => ClaimResult::Lost(record),
-        None => ClaimResult::Failed(format!("the claim of epoch {epoch} cannot be read")),
     }
 }
 
@@ -183,15 +182,15 @@ async fn newest(
     let Some(seen) = share.newest_claim(function).await? else {
         return Ok(None);
     };
-    if let Some(claim) = seen.claim.as_ref().filter(|claim| claim.owner == *me) {
-        if purpose(claim).is_some_and(|purpose| {
-            let own = shared.own.lock().unwrap_or_else(PoisonError::into_inner);
-            !own.contains_key(&(function.clone(), claim.epoch, purpose))
-        }) {
-            shared.remember(claim);
-        }
+    let claim = &seen.claim;
+    let is_new = |purpose| {
+        let own = shared.own.lock().unwrap_or_else(PoisonError::into_inner);
+        !own.contains_key(&(function.clone(), claim.epoch, purpose))
+    };
+    if claim.owner == *me && purpose(claim).is_some_and(is_new) {
+        shared.remember(claim);
     }
-    Ok(record(seen))
+    record(seen).map(Some)
 }
 
 fn purpose(claim: &share::Claim) -> Option<Purpose> {
@@ -202,9 +201,16 @@ fn purpose(claim: &share::Claim) -> Option<Purpose> {
     }
 }
 
-fn record(seen: ClaimSeen) -> Option<Record> {
-    let claim = seen.claim?;
-    let purpose = purpose(&claim)?;
+fn record(seen: ClaimSeen) -> Result<Record, ShareError> {
+    let claim = seen.claim;
+    let Some(purpose) = purpose(&claim) else {
+        let (function, epoch, purpose) = (claim.function, claim.epoch, claim.purpose);
+        return Err(ShareError::Purpose {
+            function,
+            epoch,
+            purpose,
+        });
+    };
     let state: State = seen
         .state
         .and_then(|text| serde_json::from_str(&text).ok())
@@ -215,7 +221,7 @@ fn record(seen: ClaimSeen) -> Option<Record> {
         owner: claim.owner,
         purpose,
     };
-    Some(Record { claim, state })
+    Ok(Record { claim, state })
 }
 
 /// Replaces states and views, the newest of each only.
@@ -330,7 +336,7 @@ mod tests {
             claim: first,
             state: State::default(),
         };
-        assert_eq!(result, ClaimResult::Lost(record));
+        assert_eq!(result, ClaimResult::Lost(Box::new(record)));
         let home = claim("ftp", 2, "mail", Purpose::Home);
         assert_eq!(
             try_claim(&share, &mail, &home).await.unwrap(),
@@ -350,13 +356,19 @@ mod tests {
         let (mail, ftp) = (Shared::default(), Shared::default());
         let on_ftp = claim("ftp", 1, "mail", Purpose::Recover);
         try_claim(&share, &mail, &on_ftp).await.unwrap();
-        let by_ftp = claim("mail", 1, "ftp", Purpose::Recover);
-        let result = try_claim(&share, &ftp, &by_ftp).await.unwrap();
         let record = Record {
             claim: on_ftp,
             state: State::default(),
         };
-        assert_eq!(result, ClaimResult::Lost(record));
+        for (function, purpose) in [("mail", Purpose::Recover), ("web", Purpose::Home)] {
+            let by_ftp = claim(function, 1, "ftp", purpose);
+            let result = try_claim(&share, &ftp, &by_ftp).await.unwrap();
+            assert_eq!(result, ClaimResult::Lost(Box::new(record.clone())));
+        }
+        // Two that claimed each other are not stuck.
+        let back = claim("mail", 1, "ftp", Purpose::Home);
+        let result = try_claim(&share, &ftp, &back).await.unwrap();
+        assert_eq!(result, ClaimResult::Won);
     }
 
     #[tokio::test]
@@ -383,6 +395,31 @@ mod tests {
             let read = newest(&share, &after, &claim.function, &me).await.unwrap();
             assert_eq!(read, Some(record));
         }
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_cannot_be_read_is_not_missing() {
+        let (directory, share) = share();
+        let (mail, ftp) = (Shared::default(), Shared::default());
+        let first = claim("ftp", 1, "mail", Purpose::Recover);
+        try_claim(&share, &mail, &first).await.unwrap();
+        let path = directory.path().join("claims/ftp/2.claim");
+        std::fs::write(&path, "{").unwrap();
+        let me = name("ftp");
+        let read = newest(&share, &ftp, &me, &me).await;
+        assert!(matches!(read, Err(ShareError::Io { .. })), "{read:?}");
+        // Nor can its epoch be had, and whoever may be claimed by it claims nothing.
+        let again = claim("ftp", 2, "mail", Purpose::Recover);
+        try_claim(&share, &mail, &again).await.unwrap_err();
+        let by_ftp = claim("web", 1, "ftp", Purpose::Recover);
+        try_claim(&share, &ftp, &by_ftp).await.unwrap_err();
+
+        let mut other = share::Claim::new(&me, Epoch(2), &name("mail")).unwrap();
+        other.purpose = "lend".to_owned();
+        let json = serde_json::to_string(&other).unwrap();
+        std::fs::write(&path, share::seal(&json)).unwrap();
+        let error = newest(&share, &ftp, &me, &me).await.unwrap_err();
+        insta::assert_snapshot!(error, @r#"claim of ftp epoch 2: its purpose is "lend", which this release does not know; is another server's newer?"#);
     }
 
     #[tokio::test]

@@ -53,7 +53,7 @@ pub(super) async fn run(effects: Effects) {
             Err(error) => tracing::warn!("this server's load: {error}"),
         }
         if let Some(own) = &own {
-            effects.tell(Input::Load(own.clone())).await;
+            effects.tell(Input::Load(Box::new(own.clone()))).await;
         }
     }
 }

@@ -51,7 +51,7 @@ const PULSE: Duration = Duration::from_millis(250);
 const INPUTS: usize = 1024;
 /// Time for small files on the share.
 const SHARE: Duration = Duration::from_secs(2);
-/// Time for claims: who reads them for its own grant must know soon.
+/// Time for claims.
 const CLAIMS: Duration = Duration::from_secs(1);
 /// Time for systemd to take a job.
 const SYSTEMD: Duration = Duration::from_secs(10);
@@ -225,7 +225,9 @@ impl Node {
             };
             self.status.insert("share", state);
         }
-        let outputs = self.management.handle(self.effects.now(), input);
+        let mut outputs = Vec::new();
+        let now = self.effects.now();
+        self.management.handle(now, input, &mut outputs);
         for output in outputs {
             self.carry_out(output);
         }

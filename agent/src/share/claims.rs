@@ -10,12 +10,13 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Epoch, ServerName};
 
-use super::files::{list_directory, nonce, read_limited, sync_directory, write_temporary};
+use super::files::{nonce, read_limited, sync_directory, write_temporary};
 use super::pool::Ticket;
 use super::sealed::{seal, unseal};
 use super::{Share, ShareError};
@@ -79,13 +80,11 @@ pub enum ClaimOutcome {
     HeldBy(Claim),
 }
 
-/// One epoch found on the share.
+/// A claim found on the share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimSeen {
-    /// The epoch; it is taken even when the claim cannot be read.
-    pub epoch: Epoch,
-    /// The claim, unless the file is damaged.
-    pub claim: Option<Claim>,
+    /// The claim.
+    pub claim: Claim,
     /// What the holder last wrote, if anything whole.
     pub state: Option<String>,
 }
@@ -129,28 +128,19 @@ impl Share {
         })
     }
 
-    /// All epochs of `function` that are taken, oldest first; none when nothing was ever claimed.
+    /// The newest claim on `function`, if there ever was one. Costs next to nothing while nothing
+    /// changes: it is asked for all the time.
     ///
     /// # Errors
-    /// As every operation. A damaged claim is no error: its epoch is taken, its holder not known.
-    pub async fn claims(&self, function: &ServerName) -> Result<Vec<ClaimSeen>, ShareError> {
-        let path = self.path(&format!("claims/{function}"))?;
-        self.run("list claims in", path, |_, path| list_claims(path))
-            .await
-    }
-
-    /// The newest epoch of `function` that is taken. Reads that one only: it is asked for often.
-    ///
-    /// # Errors
-    /// As every operation.
+    /// As every operation. So is a claim that is damaged: somebody may act under it.
     pub async fn newest_claim(
         &self,
         function: &ServerName,
     ) -> Result<Option<ClaimSeen>, ShareError> {
         let path = self.path(&format!("claims/{function}"))?;
-        self.run("look for the newest claim in", path, |_, path| {
-            let newest = epochs(path)?.into_iter().max();
-            newest.map(|epoch| seen(path, epoch)).transpose()
+        let watches = Arc::clone(&self.inner.watches);
+        self.run("look for the newest claim in", path, move |_, path| {
+            watches.newest(path)
         })
         .await
     }
@@ -201,40 +191,44 @@ fn create_one_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-fn list_claims(directory: &Path) -> io::Result<Vec<ClaimSeen>> {
-    let mut epochs = epochs(directory)?;
-    epochs.sort_unstable();
-    epochs
-        .into_iter()
-        .map(|epoch| seen(directory, epoch))
-        .collect()
+/// The newest claim among the files `names` of a directory. `known` was read there before: a claim
+/// that is there never changes.
+pub(super) fn newest_of(
+    directory: &Path,
+    names: &[String],
+    known: Option<&ClaimSeen>,
+) -> io::Result<Option<ClaimSeen>> {
+    let epochs = names.iter();
+    let epochs = epochs.filter_map(|name| name.strip_suffix(".claim")?.parse().ok());
+    let Some(epoch) = epochs.max().map(Epoch) else {
+        return Ok(None);
+    };
+    let claim = match known.filter(|known| known.claim.epoch == epoch) {
+        Some(known) => known.claim.clone(),
+        None => read(directory, epoch)?,
+    };
+    let name = format!("{epoch}.state");
+    let state = if names.contains(&name) {
+        let bytes = read_limited(&directory.join(name))?;
+        unseal(&bytes).ok().map(str::to_owned)
+    } else {
+        None
+    };
+    Ok(Some(ClaimSeen { claim, state }))
 }
 
-/// The epochs taken, in any order.
-fn epochs(directory: &Path) -> io::Result<Vec<u64>> {
-    let names = match list_directory(directory) {
-        // No directory of this function in a `claims` that exists: nothing was ever claimed.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = directory.parent().unwrap_or(directory);
-            fs::metadata(parent)?;
-            return Ok(Vec::new());
-        }
-        names => names?,
-    };
-    let epoch = |name: &String| name.strip_suffix(".claim")?.parse().ok();
-    Ok(names.iter().filter_map(epoch).collect())
-}
-
-fn seen(directory: &Path, epoch: u64) -> io::Result<ClaimSeen> {
-    let claim = read_limited(&directory.join(format!("{epoch}.claim")))?;
-    let state = match read_limited(&directory.join(format!("{epoch}.state"))) {
-        Ok(bytes) => unseal(&bytes).ok().map(str::to_owned),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    Ok(ClaimSeen {
-        epoch: Epoch(epoch),
-        claim: parse(&claim).ok(),
-        state,
-    })
+fn read(directory: &Path, epoch: Epoch) -> io::Result<Claim> {
+    let name = format!("{epoch}.claim");
+    let claim = parse(&read_limited(&directory.join(&name))?)
+        .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+    let function = directory.file_name().unwrap_or_default();
+    if claim.epoch == epoch && function == claim.function.as_str() {
+        Ok(claim)
+    } else {
+        let why = format!(
+            "{name}: the claim is damaged: it is of {} epoch {}",
+            claim.function, claim.epoch
+        );
+        Err(io::Error::new(io::ErrorKind::InvalidData, why))
+    }
 }

@@ -8,21 +8,23 @@
 //! What is written here is written whole: a temporary file in the same directory, `fsync`,
 //! `rename`. Management files also carry a trailer with length and checksum ([`sealed`]), so that
 //! a file that a crashed file server tore is noticed; the reader then keeps the last good one and
-//! says so. Claims ([`claims`]) are created once and never changed.
+//! says so. Claims ([`claims`]) are created once and never changed; whether there is a newer one is
+//! looked at all the time ([`watch`]).
 //!
 //! Directories of the share (`claims`, `load`, `log`, `backup` ...) are made with the share and
 //! never by an agent: when the share is not mounted, a write must fail, not land on the root disk
 //! of one server.
 //!
 //! Mount options that this module counts on: `lookupcache=none,actimeo=0`, because a cached
-//! directory would hide another server's claim for up to a minute. `hard` or `soft` makes no
-//! difference here: after any error, whether a write took place is not known.
+//! directory, or its times, would hide another server's claim for up to a minute. `hard` or `soft`
+//! makes no difference here: after any error, whether a write took place is not known.
 
 mod claims;
 mod files;
 mod journal;
 mod pool;
 mod sealed;
+mod watch;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -40,6 +42,7 @@ pub use sealed::{Damage, seal, unseal};
 
 use crate::cluster::{Epoch, ServerName};
 use pool::{Pool, Ticket};
+use watch::Watches;
 
 /// Worker threads of one [`Share`]: enough that one stuck file does not stop the others.
 const WORKERS: usize = 4;
@@ -97,6 +100,18 @@ pub enum ShareError {
     /// A path that leaves the share, or is empty.
     #[error("{0:?} is not the name of a file on the share")]
     BadName(String),
+    /// A claim for something that this agent knows nothing of.
+    #[error(
+        "claim of {function} epoch {epoch}: its purpose is {purpose:?}, which this release does not know; is another server's newer?"
+    )]
+    Purpose {
+        /// The function claimed.
+        function: ServerName,
+        /// The epoch claimed.
+        epoch: Epoch,
+        /// What it says.
+        purpose: String,
+    },
     /// A state may be replaced only by who made the claim.
     #[error("write state of {function} epoch {epoch}: the claim is held by {holder}")]
     NotHolder {
@@ -125,6 +140,9 @@ fn hint(cause: &io::Error) -> &'static str {
         }
         io::ErrorKind::ReadOnlyFilesystem => " (the share must be mounted read-write)",
         io::ErrorKind::StorageFull => " (make room on file server 1)",
+        io::ErrorKind::InvalidData => {
+            " (somebody may act under it: move it away only while all agents are stopped)"
+        }
         _ => "",
     }
 }
@@ -141,6 +159,7 @@ struct Inner {
     pool: Pool,
     /// Last good text of every checked file that was read or written, by name.
     good: Mutex<HashMap<String, String>>,
+    watches: Arc<Watches>,
 }
 
 impl fmt::Debug for Share {
@@ -159,6 +178,7 @@ impl Share {
             root: root.into(),
             pool: Pool::new(WORKERS, QUEUE_LIMIT),
             good: Mutex::new(HashMap::new()),
+            watches: Arc::new(Watches::default()),
         };
         Self {
             inner: Arc::new(inner),

@@ -5,7 +5,6 @@ use crate::cluster::{Epoch, ServerName};
 use crate::manage::Event;
 use crate::manage::claim::Purpose;
 use crate::manage::context::Context;
-use crate::manage::io::Now;
 use crate::manage::message::Message;
 
 impl Case {
@@ -15,7 +14,6 @@ impl Case {
             return;
         };
         if host == from {
-            self.granted = Now::default();
             self.release_done(context);
         }
     }
@@ -32,7 +30,13 @@ impl Case {
             host.clone(),
         );
         context.log(Event::VmReleased { target, vm, host });
-        self.go_home(context);
+        if context.now >= self.not_before {
+            self.go_home(context);
+        } else {
+            // A host from before this claim may hold the VIP still.
+            let retry = self.not_before;
+            self.stage = Stage::Place { retry };
+        }
     }
 
     /// Claims the next epoch for home. No VM holds the VIP any more.
@@ -74,24 +78,14 @@ impl Case {
             }
         }
         let serving = matches!(self.stage, Stage::Serving { .. } | Stage::AwaitVip { .. });
-        if serving && self.host() == Some(from) && epoch == self.claim.epoch {
+        // A newer claim may be known that this case does not follow yet.
+        let newest = context.ledger.epoch(&self.claim.function);
+        let current = epoch == self.claim.epoch && epoch == newest;
+        if serving && self.host() == Some(from) && current {
             self.served = context.now;
-            if context.has_standing() {
-                let ttl = context.timings().vm_ttl;
-                self.granted = self.granted.max(context.now + ttl);
-                let until_ms = stamp_ms.saturating_add(Now(ttl).as_millis());
-                let function = self.target();
-                context.send(
-                    from,
-                    Message::Grant {
-                        function,
-                        epoch,
-                        until_ms,
-                    },
-                );
-            }
+            context.grant(&self.target(), from, epoch, stamp_ms);
         } else if let Some(record) = context.ledger.get(&self.claim.function).cloned() {
-            context.send(from, Message::Refuse { record });
+            context.refuse(from, record);
         }
     }
 
@@ -100,19 +94,8 @@ impl Case {
         let target = self.target();
         let epoch = self.claim.epoch;
         context.send(&target, Message::Flag);
-        if let (Some(asked), true) = (self.asked, context.has_standing()) {
-            let ttl = context.timings().grant_ttl;
-            self.granted = self.granted.max(context.now + ttl);
-            let until_ms = asked.stamp_ms.saturating_add(Now(ttl).as_millis());
-            let function = target.clone();
-            context.send(
-                &target,
-                Message::Grant {
-                    function,
-                    epoch,
-                    until_ms,
-                },
-            );
+        if let Some(asked) = self.asked {
+            context.grant(&target, &target, epoch, asked.stamp_ms);
         }
     }
 

@@ -1,11 +1,13 @@
 //! Backup server mode: choose a host, have the VM started there, have its VIP set.
 
+use std::collections::BTreeMap;
+
 use super::{Case, Progress, Stage};
 use crate::cluster::{Epoch, ServerName};
 use crate::manage::Event;
 use crate::manage::claim::{Phase, Purpose};
 use crate::manage::context::Context;
-use crate::manage::placement::{self, Request};
+use crate::manage::placement::{Field, Request};
 
 impl Case {
     pub(super) fn place(&mut self, context: &mut Context) {
@@ -19,48 +21,19 @@ impl Case {
             }
             return;
         }
-        let target = self.target();
-        let Some((server_type, vm)) = context
-            .data(&target)
-            .map(|data| (data.server_type, data.vm_name.clone()))
-        else {
+        context.ask_loads();
+        let retry = context.answered_loads();
+        if context.now < retry {
+            self.stage = Stage::Place { retry };
             return;
-        };
-        let standby = context.standby_of(&target);
-        let mut vms = context.running();
-        // Our own claim does not count against the host it names.
-        if let Some(host) = context
-            .ledger
-            .get(&target)
-            .and_then(|r| r.state.host.clone())
-        {
-            if let Some(count) = vms.get_mut(&host) {
-                *count = count.saturating_sub(1);
-            }
         }
-        let silent = context
-            .views
-            .group
-            .names()
-            .filter(|name| context.is_silent(name));
-        let excluded: Vec<ServerName> = self.excluded.iter().chain(silent).cloned().collect();
-        let request = Request {
-            function: &target,
-            server_type,
-            need_kb: context
-                .config
-                .vm_memory_kb
-                .get(&target)
-                .copied()
-                .unwrap_or(0),
-            group: &context.views.group,
-            excluded: &excluded,
-            standby: standby.as_ref(),
-            vms: &vms,
-        };
-        match placement::choose(&request, &context.samples) {
+        let target = self.target();
+        match self.chosen(context) {
             Some(host) => {
                 self.told_no_room = false;
+                let vm = context
+                    .data(&target)
+                    .map_or(target.clone(), |data| data.vm_name.clone());
                 context.log(Event::VmStart {
                     target,
                     vm,
@@ -78,6 +51,47 @@ impl Case {
                 }
             }
         }
+    }
+
+    /// The host that placement favours. Functions that were claimed together are placed together: of
+    /// those that have no host yet, the ones before ours count as placed by their owners, who go by
+    /// the same.
+    fn chosen(&self, context: &Context) -> Option<ServerName> {
+        let target = self.target();
+        let mut vms = context.running();
+        // Our own claim does not count against the host it names.
+        let own = context.ledger.get(&target);
+        if let Some(count) = own
+            .and_then(|record| record.state.host.as_ref())
+            .and_then(|host| vms.get_mut(host))
+        {
+            *count = count.saturating_sub(1);
+        }
+        let group = &context.views.group;
+        let silent = group.names().filter(|name| context.is_silent(name));
+        let silent: Vec<ServerName> = silent.cloned().collect();
+        let failed: Vec<ServerName> = self.excluded.iter().chain(&silent).cloned().collect();
+        let samples = context.samples();
+        let field = Field::new(group, &samples);
+        let place = |function: &ServerName, excluded: &[ServerName], vms: &BTreeMap<_, u32>| {
+            let data = context.data(function)?;
+            let needs = &context.config.vm_memory_kb;
+            field.choose(&Request {
+                function,
+                server_type: data.server_type,
+                need_kb: needs.get(function).copied().unwrap_or(0),
+                group,
+                excluded,
+                standby: context.standby_of(function).as_ref(),
+                vms,
+            })
+        };
+        for other in context.unplaced().take_while(|other| **other != target) {
+            if let Some(host) = place(other, &silent, &vms) {
+                *vms.entry(host).or_default() += 1;
+            }
+        }
+        place(&target, &failed, &vms)
     }
 
     pub(super) fn start_on(&mut self, context: &mut Context, host: ServerName) {

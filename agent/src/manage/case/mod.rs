@@ -76,8 +76,8 @@ pub(super) struct Case {
     excluded: Vec<ServerName>,
     /// No older holder is left after this.
     not_before: Now,
-    /// When the last grant to the VM's host ends.
-    granted: Now,
+    /// A VM may have the VIP, or have had it.
+    vip_ordered: bool,
     asked: Option<Asked>,
     /// When the VM's host last asked for its grant: a sign that the VM lives.
     served: Now,
@@ -96,7 +96,6 @@ impl Case {
         partner: Option<ServerName>,
         not_before: Now,
     ) -> Self {
-        context.fences.insert(claim.function.clone(), not_before);
         context.fault(&claim.function);
         let mut case = Self::unplaced(context, claim, cause, partner, not_before);
         case.place(context);
@@ -137,7 +136,7 @@ impl Case {
             partner,
             excluded: Vec::new(),
             not_before,
-            granted: Now::default(),
+            vip_ordered: false,
             asked: None,
             served: context.now,
             next: context.now,
@@ -184,10 +183,7 @@ impl Case {
                 context.send(host, Message::Activate { function, epoch });
             }
             Stage::AwaitVip { host, .. } if context.now >= self.not_before => {
-                // It may hold the VIP from now on, whether we hear of it or not.
-                let timings = context.timings();
-                let end = context.now + timings.vm_ttl + timings.t_nd;
-                self.granted = self.granted.max(end);
+                self.vip_ordered = true;
                 context.send(host, Message::SetVip { function, epoch });
             }
             Stage::AwaitVip { .. } => self.next = self.not_before,
@@ -217,6 +213,7 @@ impl Case {
         }
         match result {
             ClaimResult::Won => {
+                let out = context.out(&claim.function);
                 self.claim = claim.clone();
                 self.told_claim = false;
                 self.job.raise(claim.epoch);
@@ -234,9 +231,7 @@ impl Case {
                     });
                     self.order(context);
                 } else {
-                    // The host before may go by its own reading of the share this long.
-                    let read = context.now + context.timings().vm_ttl;
-                    self.not_before = self.not_before.max(self.granted).max(read);
+                    self.not_before = self.not_before.max(out);
                     self.place(context);
                 }
                 true
@@ -244,7 +239,7 @@ impl Case {
             ClaimResult::Lost(record) => {
                 let (target, epoch) = (claim.function.clone(), claim.epoch);
                 context.log(Event::ClaimLost { target, epoch });
-                context.learn(record.clone());
+                context.learn(Record::clone(record));
                 false
             }
             ClaimResult::Failed(reason) => {
@@ -258,17 +253,12 @@ impl Case {
         }
     }
 
-    /// When the last grant given here to anybody is out.
-    pub(super) fn granted(&self) -> Now {
-        self.granted
-    }
-
     /// A result of the background job.
     pub(super) fn outcome(&mut self, context: &mut Context, outcome: Outcome) {
         match outcome {
             Outcome::VipOff => {
                 // The only older holder said that it let go, unless a VM held the VIP since.
-                if self.granted == Now::default() {
+                if !self.vip_ordered {
                     self.not_before = context.now;
                 }
                 if let Stage::AwaitVip { .. } = self.stage {
@@ -311,9 +301,7 @@ impl Case {
             | Stage::Homecoming { until } => self.next.min(*until),
             Stage::Serving { .. } => context.now + context.timings().t_wait,
         };
-        self.job
-            .deadline(context)
-            .map_or(stage, |job| job.min(stage))
+        self.job.deadline(context).min(stage)
     }
 
     pub(super) fn tick(&mut self, context: &mut Context) {

@@ -1,16 +1,24 @@
 //! Network examination: is the target gone, who else says so, and may we act?
 
-use super::{Doubt, Manager, Mode, Repair, Step, Wish};
+use super::{Doubt, Manager, Mode, Opinion, Repair, Step, Wish};
 use crate::cluster::ServerName;
 use crate::manage::Event;
 use crate::manage::claim::{Claim, Purpose, Record, State};
 use crate::manage::context::Context;
 use crate::manage::io::{ClaimResult, Output};
 use crate::manage::job::Cause;
-use crate::manage::message::{Message, Sight};
+use crate::manage::message::{Depth, Message, Sight};
 
 /// How many servers behind a target in trouble are looked at with it.
 const SCOUTED: usize = 3;
+
+impl Opinion {
+    /// Whether the target may be claimed as far as others are concerned: nobody finds it well, and
+    /// somebody says so or all had their time.
+    pub(super) fn is_against(&self, over: bool) -> bool {
+        self.seen_by.is_none() && (self.unseen || over || self.asked == 0)
+    }
+}
 
 impl Manager {
     pub(super) fn network_trouble(&mut self, context: &mut Context) -> Option<Wish> {
@@ -21,28 +29,42 @@ impl Manager {
             self.wait_for(context, p1);
             return self.tick(context);
         }
-        let partner = self
-            .partner
-            .clone()
-            .filter(|partner| *partner != self.target);
-        let thirds = context.witnesses(&self.target, partner.as_ref());
-        let peers: Vec<ServerName> = partner.into_iter().chain(thirds).collect();
-        for peer in &peers {
-            let target = self.target.clone();
-            context.send(peer, Message::Confirm { target });
-        }
-        let asked = peers.len();
+        context.ask_loads();
+        let opinion = self.ask_others(context, Depth::Network);
         self.scout(context);
         self.mode = Mode::NetworkExamination(Doubt {
-            since: context.now,
-            asked,
-            unseen: false,
-            seen_by: None,
+            opinion,
             again: false,
             claim: Step::None,
         });
         self.ping(context);
         self.doubt_on(context)
+    }
+
+    /// Asks whether others find the target well: the other manager and third servers whether it
+    /// answers at all, one of them whether its services do. Who looks at services makes work for a
+    /// target that may only be slow.
+    pub(super) fn ask_others(&self, context: &mut Context, depth: Depth) -> Opinion {
+        let partner = self
+            .partner
+            .clone()
+            .filter(|partner| *partner != self.target);
+        let thirds = context.witnesses(&self.target, partner.as_ref());
+        let most = match depth {
+            Depth::Network => usize::MAX,
+            Depth::Service => 1,
+        };
+        let peers: Vec<ServerName> = partner.into_iter().chain(thirds).take(most).collect();
+        for peer in &peers {
+            let target = self.target.clone();
+            context.send(peer, Message::Confirm { target, depth });
+        }
+        Opinion {
+            since: context.now,
+            asked: peers.len(),
+            unseen: false,
+            seen_by: None,
+        }
     }
 
     /// The servers behind may be gone as well: they are looked at now, by us and by others, so
@@ -57,30 +79,38 @@ impl Manager {
             .collect();
         for name in near {
             for peer in context.witnesses(&name, None) {
-                context.send(
-                    &peer,
-                    Message::Confirm {
-                        target: name.clone(),
-                    },
-                );
+                let (target, depth) = (name.clone(), Depth::Network);
+                context.send(&peer, Message::Confirm { target, depth });
             }
             context.scouts.push(name);
         }
     }
 
-    /// A peer says whether it sees the target.
+    /// A peer says whether it finds the target well.
     pub(in crate::manage) fn seen(
         &mut self,
         context: &mut Context,
         from: &ServerName,
+        depth: Depth,
         sight: Sight,
     ) -> Option<Wish> {
-        let Mode::NetworkExamination(doubt) = &mut self.mode else {
-            return None;
+        let opinion = match (&mut self.mode, depth) {
+            (Mode::NetworkExamination(doubt), Depth::Network) => &mut doubt.opinion,
+            (
+                Mode::ServiceRecovery(Repair::Examining {
+                    opinion: Some(opinion),
+                    ..
+                }),
+                Depth::Service,
+            ) => opinion,
+            _ => return None,
         };
         match sight {
-            Sight::Unseen => doubt.unseen = true,
-            Sight::Seen => doubt.seen_by = Some(from.clone()),
+            Sight::Unseen => opinion.unseen = true,
+            Sight::Seen => opinion.seen_by = Some(from.clone()),
+        }
+        if depth == Depth::Service && self.exam.is_none() {
+            self.still_ill(context);
         }
         self.doubt_on(context)
     }
@@ -91,18 +121,26 @@ impl Manager {
         let Mode::NetworkExamination(doubt) = &mut self.mode else {
             return None;
         };
-        let over = context.now >= doubt.since + context.timings().t_cf;
+        let away = context.ledger.away(&target).map(|r| r.claim.owner.clone());
+        if let (Some(owner), Step::None) = (away.filter(|o| *o != context.config.me), &doubt.claim)
+        {
+            // Another manager was quicker: what it claimed is its own to recover.
+            self.wait_for(context, owner);
+            return None;
+        }
+        let over = context.now >= doubt.opinion.since + context.timings().t_cf;
         match &mut doubt.claim {
             Step::None => {
-                let silent = over || doubt.asked == 0;
-                let free = doubt.seen_by.is_none() && context.in_group();
-                if free && (doubt.unseen || silent) {
+                let free = doubt.opinion.seen_by.is_none() && context.in_group();
+                if free && doubt.opinion.is_against(over) {
                     doubt.claim = claim(context, &target);
                 } else if doubt.again && (over || !free) {
-                    if let Some(peer) = doubt.seen_by.clone() {
+                    if let Some(peer) = doubt.opinion.seen_by.clone() {
                         context.log(Event::PeerSees { target, peer });
                     }
                     self.mode = Mode::Regular;
+                    // Its agent could not be heard either.
+                    self.asked = context.now;
                     context.changed = true;
                 }
             }
@@ -155,24 +193,24 @@ impl Manager {
         tried: &Claim,
         result: &ClaimResult,
     ) -> Option<Wish> {
-        let out = self.granter.out(context);
+        let out = context.out(&self.target);
         let step = match &mut self.mode {
-            Mode::NetworkExamination(doubt) => &mut doubt.claim,
-            Mode::ServiceRecovery(Repair::Claiming(step)) => step,
+            Mode::NetworkExamination(doubt) => Some(&mut doubt.claim),
+            Mode::ServiceRecovery(Repair::Claiming(step)) => Some(step),
+            _ => None,
+        };
+        let ours = |step: &&mut Step| matches!(step, Step::Tried { claim, .. } if claim == tried);
+        let Some(step) = step.filter(ours) else {
             // Given up meanwhile: a claim that was won must be given back.
-            Mode::Regular if *result == ClaimResult::Won => {
+            if *result == ClaimResult::Won && self.mode == Mode::Regular {
                 context.publish(Record {
                     claim: tried.clone(),
                     state: State::default(),
                 });
                 return Some(Wish::Withdraw);
             }
-            _ => return None,
+            return None;
         };
-        match step {
-            Step::Tried { claim, .. } if claim == tried => {}
-            _ => return None,
-        }
         let (target, epoch) = (tried.function.clone(), tried.epoch);
         match result {
             ClaimResult::Won => {
@@ -198,7 +236,7 @@ impl Manager {
             }
             ClaimResult::Lost(record) => {
                 context.log(Event::ClaimLost { target, epoch });
-                context.learn(record.clone());
+                context.learn(Record::clone(record));
                 if record.claim.function == self.target && record.is_away() {
                     self.wait_for(context, record.claim.owner.clone());
                 } else {

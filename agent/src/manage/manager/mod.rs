@@ -25,6 +25,7 @@
 //! ```
 //!
 //! * Regular: on each S the target is examined: ping within T_nd, then every service within T_sw.
+//!   P2 pings it too, and examines it T_sw later.
 //!   While it is healthy it is granted its VIP. A target that was never seen since the node
 //!   started may still be booting and gets `t_up`.
 //!   Its agent must have asked for its grant within T_im: without the agent the VIP goes away.
@@ -38,26 +39,29 @@
 //! * Network examination -> Backup server: it did not, and the claim is ours. Background job 1.
 //! * Regular -> Service recovery: the ping came back, a service did not answer. The network is
 //!   examined, the target told to restart its services, then all is examined again, for T_sw if it
-//!   must be.
-//! * Service recovery -> Regular: healthy again (St1); R goes to P2.
+//!   must be. Meanwhile the others are asked whether they find it well.
+//! * Service recovery -> Regular: healthy again (St1); R goes to P2. Or not, but somebody finds it
+//!   well: the fault is this server's own. It has nothing restarted then until it found it well too.
 //! * Service recovery -> Backup server: still not (St2), and the claim is ours. Background job 2.
 //! * Backup server, Target server recovery: see [`super::case`], which carries them out.
 //! * Waiting: P2 in trouble awaits R, U or D, and asks P1 for a sign of life every `t_wait`. After
 //!   2 T_nd without one it acts as P1.
 
 mod doubt;
+mod repair;
 mod wait;
+
+use std::time::Duration;
 
 use crate::cluster::{Priority, ServerName, Service};
 use crate::manage::Event;
 use crate::manage::claim::Claim;
 use crate::manage::context::Context;
-use crate::manage::exam::{Depth, Exam, Verdict};
-use crate::manage::grant::Granter;
+use crate::manage::exam::{Exam, Verdict};
 use crate::manage::io::{Asker, ExamId, Now};
 use crate::manage::job::Cause;
-use crate::manage::message::Message;
-use doubt::{claim, retry};
+use crate::manage::message::Depth;
+use doubt::retry;
 
 /// Where a management program stands. The paper's five modes, and P2's waiting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,12 +92,18 @@ pub(super) enum Known {
 /// What is known of a target whose network is in doubt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Doubt {
+    opinion: Opinion,
+    again: bool,
+    claim: Step,
+}
+
+/// What others said when they were asked whether they find the target well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Opinion {
     since: Now,
     asked: usize,
     unseen: bool,
     seen_by: Option<ServerName>,
-    again: bool,
-    claim: Step,
 }
 
 /// How far a claim got.
@@ -121,6 +131,8 @@ pub(super) enum Repair {
     /// Until then a service that refuses may only be slow to listen again.
     Examining {
         until: Now,
+        /// Others are asked when half of that is over.
+        opinion: Option<Opinion>,
     },
     Claiming(Step),
 }
@@ -151,7 +163,6 @@ pub(super) struct Manager {
     pub(super) target: ServerName,
     pub(super) priority: Priority,
     pub(super) mode: Mode,
-    pub(super) granter: Granter,
     /// The other manager, as of when all was well.
     pub(super) partner: Option<ServerName>,
     exam: Option<Exam>,
@@ -163,6 +174,8 @@ pub(super) struct Manager {
     grace: bool,
     /// P2 that takes P1's part.
     acting: bool,
+    /// Somebody found the target well when this server last did not.
+    contradicted: bool,
     next: Now,
     /// When the target is examined in this round, if it was not yet.
     turn: Option<Now>,
@@ -174,7 +187,6 @@ impl Manager {
             target: target.clone(),
             priority,
             mode: Mode::Regular,
-            granter: Granter::new(context, target),
             partner: context.other_manager(target),
             exam: None,
             healthy: false,
@@ -182,6 +194,7 @@ impl Manager {
             asked: context.now,
             grace: context.now == context.started,
             acting: false,
+            contradicted: false,
             next: context.now,
             turn: None,
         };
@@ -206,33 +219,38 @@ impl Manager {
     }
 
     /// Whether it finds the target well right now.
-    pub(super) fn is_well(&self) -> bool {
-        self.mode == Mode::Regular && self.healthy && !self.awaits_network()
+    fn is_well(&self, context: &Context) -> bool {
+        self.mode == Mode::Regular && self.healthy && !self.is_network_overdue(context)
     }
 
     /// Whether the target may be granted its VIP. Also while its services are being restarted:
     /// the others of them may be well, and nobody acts against it yet.
-    pub(super) fn may_grant(&self) -> bool {
+    pub(super) fn may_grant(&self, context: &Context) -> bool {
         let repairing = match &self.mode {
             Mode::ServiceRecovery(Repair::Claiming(_)) => false,
-            Mode::ServiceRecovery(_) => !self.awaits_network(),
+            Mode::ServiceRecovery(_) => !self.is_network_overdue(context),
             _ => false,
         };
-        self.is_well() || repairing
+        self.is_well(context) || repairing
     }
 
-    /// Whether the other manager may grant on our word: we do not act against the target.
-    pub(super) fn may_vouch(&self) -> bool {
+    /// Whether others may grant on our word: we do not act against the target.
+    pub(super) fn may_vouch(&self, context: &Context) -> bool {
         match &self.mode {
-            Mode::Regular => !self.awaits_network() && !self.acting,
+            Mode::Regular => !self.is_network_overdue(context) && !self.acting,
             Mode::Waiting { .. } => true,
-            _ => self.may_grant(),
+            _ => self.may_grant(context),
         }
     }
 
     /// Whether a ping of the target is out.
     pub(super) fn awaits_network(&self) -> bool {
         self.exam.as_ref().is_some_and(Exam::awaits_network)
+    }
+
+    fn is_network_overdue(&self, context: &Context) -> bool {
+        let exam = self.exam.as_ref();
+        exam.is_some_and(|exam| exam.is_network_overdue(context))
     }
 
     /// S, or the own timer.
@@ -297,13 +315,17 @@ impl Manager {
     pub(super) fn deadline(&self, context: &Context) -> Now {
         let timings = context.timings();
         let mode = match &self.mode {
-            Mode::Regular => self.granter.deadline(),
+            Mode::Regular => Now(Duration::MAX),
             Mode::NetworkExamination(doubt) => match &doubt.claim {
-                Step::None => doubt.since + timings.t_cf,
+                Step::None => doubt.opinion.since + timings.t_cf,
                 Step::Tried { retry, .. } => *retry,
                 Step::Won { .. } => context.now + timings.t_wait,
             },
             Mode::ServiceRecovery(Repair::Restarting { until }) => *until,
+            Mode::ServiceRecovery(Repair::Examining {
+                until,
+                opinion: None,
+            }) if self.exam.is_some() => self.asks_at(context, *until),
             Mode::ServiceRecovery(Repair::Examining { .. }) if self.exam.is_none() => self.next,
             Mode::ServiceRecovery(Repair::Claiming(Step::Tried { retry, .. })) => *retry,
             Mode::ServiceRecovery(_) => context.now + timings.t_wait,
@@ -323,11 +345,8 @@ impl Manager {
         {
             self.void(context);
         }
+        self.ask_in_time(context);
         match &mut self.mode {
-            Mode::Regular => {
-                self.granter.tick(context);
-                None
-            }
             Mode::NetworkExamination(_) => self.doubt_on(context),
             Mode::ServiceRecovery(Repair::Restarting { until }) if context.now >= *until => {
                 self.restarted(context);
@@ -336,7 +355,7 @@ impl Manager {
             Mode::ServiceRecovery(Repair::Examining { .. })
                 if self.exam.is_none() && context.now >= self.next =>
             {
-                self.examine(context);
+                self.repair_later(context);
                 None
             }
             Mode::ServiceRecovery(Repair::Claiming(step)) => {
@@ -388,6 +407,7 @@ impl Manager {
                 self.healthy = true;
                 self.seen = true;
                 self.acting = false;
+                self.contradicted = false;
                 None
             }
             (Mode::Regular, _) if young => None,
@@ -427,49 +447,7 @@ impl Manager {
                 }
                 self.doubt_on(context)
             }
-            (Mode::ServiceRecovery(repair @ Repair::Network), Verdict::Healthy) => {
-                let until = context.now + context.timings().t_sr;
-                *repair = Repair::Restarting { until };
-                context.log(Event::ServiceRestart {
-                    target: self.target.clone(),
-                });
-                context.send(&self.target, Message::RestartService);
-                None
-            }
-            (Mode::ServiceRecovery(repair @ Repair::Examining { .. }), Verdict::Healthy)
-                if silent =>
-            {
-                let target = self.target.clone();
-                context.log(Event::ServiceTroubleConfirmed {
-                    target: target.clone(),
-                });
-                *repair = Repair::Claiming(claim(context, &target));
-                None
-            }
-            (Mode::ServiceRecovery(Repair::Examining { .. }), Verdict::Healthy) => {
-                context.log(Event::ServiceRecovered {
-                    target: self.target.clone(),
-                });
-                self.send_r(context);
-                self.regular(context);
-                self.healthy = true;
-                None
-            }
-            (Mode::ServiceRecovery(_), Verdict::NoNetwork) => self.network_trouble(context),
-            (Mode::ServiceRecovery(Repair::Examining { until }), Verdict::NoService(_))
-                if context.now < *until =>
-            {
-                self.next = context.now + context.timings().t_wait / 10;
-                None
-            }
-            (Mode::ServiceRecovery(repair @ Repair::Examining { .. }), Verdict::NoService(_)) => {
-                let target = self.target.clone();
-                context.log(Event::ServiceTroubleConfirmed {
-                    target: target.clone(),
-                });
-                *repair = Repair::Claiming(claim(context, &target));
-                None
-            }
+            (Mode::ServiceRecovery(_), verdict) => self.repair_on(context, verdict),
             _ => None,
         }
     }
@@ -486,26 +464,6 @@ impl Manager {
     /// Not seen yet since the start: it may be booting.
     fn is_young(&self, context: &Context) -> bool {
         self.grace && !self.seen && context.now.since(context.started) < context.timings().t_up
-    }
-
-    fn service_trouble(&mut self, context: &mut Context, services: String) {
-        let target = self.target.clone();
-        context.log(Event::ServiceTrouble { target, services });
-        if let Some(p1) = self.must_wait(context) {
-            self.wait_for(context, p1);
-            return;
-        }
-        self.mode = Mode::ServiceRecovery(Repair::Network);
-        self.ping(context);
-    }
-
-    /// The target says what came of restarting its services, or did not in time.
-    pub(super) fn restarted(&mut self, context: &mut Context) {
-        if let Mode::ServiceRecovery(repair @ Repair::Restarting { .. }) = &mut self.mode {
-            let until = context.now + context.timings().t_sw;
-            *repair = Repair::Examining { until };
-            self.examine(context);
-        }
     }
 
     /// Back to Regular mode.

@@ -1,6 +1,6 @@
 //! P2 in trouble: it waits for R, U or D, and for a sign of life of P1.
 
-use super::{Known, Manager, Mode, Wish};
+use super::{Known, Manager, Mode, Repair, Wish};
 use crate::cluster::{Priority, ServerName};
 use crate::manage::Event;
 use crate::manage::context::Context;
@@ -19,14 +19,8 @@ impl Manager {
             return None;
         }
         context.log(Event::P2Wait {});
-        let stamp_ms = context.now.as_millis();
-        context.send(
-            &p1,
-            Message::Hear {
-                target: self.target.clone(),
-                stamp_ms,
-            },
-        );
+        let target = self.target.clone();
+        context.send(&p1, Message::Hear { target });
         if context.now.since(heard) <= 2 * context.timings().t_nd || !context.in_group() {
             return None;
         }
@@ -85,7 +79,14 @@ impl Manager {
             .away(&self.target)
             .map(|record| record.claim.owner.clone());
         match (&mut self.mode, away) {
-            (Mode::Regular, Some(owner)) if owner != context.config.me => {
+            // What another manager claimed is its own to recover, whatever we were at.
+            (
+                Mode::Regular
+                | Mode::ServiceRecovery(
+                    Repair::Network | Repair::Restarting { .. } | Repair::Examining { .. },
+                ),
+                Some(owner),
+            ) if owner != context.config.me => {
                 self.wait_for(context, owner);
             }
             (Mode::Waiting { p1, heard, claim }, Some(owner)) => {

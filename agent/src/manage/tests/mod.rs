@@ -1,5 +1,0 @@
-//! Whole clusters in virtual time.
-
-mod random;
-mod scenarios;
-mod world;
