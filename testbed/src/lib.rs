@@ -1,4 +1,4 @@
-//! The testbed: a whole ring under QEMU, and the experiments of the paper on it.
+//! The testbed: a whole ring under QEMU or in virtual time, and the experiments of the paper on it.
 
 #![allow(
     clippy::format_collect,
@@ -8,3 +8,4 @@
 pub mod experiment;
 pub mod lab;
 pub mod report;
+pub mod sim;

@@ -13,8 +13,9 @@ use testbed::experiment::site::Site;
 use testbed::lab::cli::{self as lab, LabCommand};
 use testbed::lab::onsite::{LabSite, SiteArgs};
 use testbed::lab::{cancel::Cancel, network};
+use testbed::sim::cli::{self as simulator, SimArgs};
 
-/// A whole ring under QEMU, and the experiments of the paper on it
+/// A whole ring under QEMU or in virtual time, and the experiments of the paper on it
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
@@ -36,6 +37,15 @@ enum Command {
     },
     /// List the experiments
     List,
+    /// Simulate a cluster under faults in virtual time, with the agent's own decisions
+    ///
+    /// Prints the event log (time, server, event; what befalls the cluster has a star) and which
+    /// rules of safety held. A seed that fails prints the command that repeats it and the faults
+    /// that suffice, as a scenario file.
+    Sim {
+        #[command(flatten)]
+        sim: SimArgs,
+    },
     /// The lab by hand: up, down, status, shell, power
     Lab {
         #[command(subcommand)]
@@ -48,6 +58,7 @@ fn main() -> ExitCode {
     let result = match args.command {
         Command::Run { run, site } => experiment(&run, &site, args.lab.as_deref()),
         Command::List => list(),
+        Command::Sim { sim } => simulator::run(&sim).map(exit_code),
         Command::Lab { command } => lab::run(command, args.lab.as_deref()),
     };
     result.unwrap_or_else(|error| {
@@ -67,12 +78,15 @@ fn experiment(run: &RunArgs, site: &SiteArgs, lab: Option<&Path>) -> anyhow::Res
             Cancel::on_signals()?,
         )?))
     };
-    let good = experiments::run(run, &servers, open)?;
-    Ok(if good {
+    experiments::run(run, &servers, open).map(exit_code)
+}
+
+fn exit_code(good: bool) -> ExitCode {
+    if good {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
+    }
 }
 
 fn list() -> anyhow::Result<ExitCode> {

@@ -8,6 +8,7 @@ pub mod figures;
 pub mod owners;
 pub mod paper;
 pub mod pcap;
+pub mod plot;
 pub mod result;
 pub mod story;
 pub mod table;

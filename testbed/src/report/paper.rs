@@ -16,6 +16,10 @@ pub struct Paper {
     pub table3: Table3,
     /// Fig. 13: recovery times for trouble on one server.
     pub fig13: Vec<Fig13>,
+    /// Fig. 14: for trouble on two servers at the same moment.
+    pub fig14: Vec<Fig14>,
+    /// Fig. 15: for three neighbours that are shut down.
+    pub fig15: Vec<Fig15>,
 }
 
 /// Table 3 of the paper, in seconds.
@@ -56,6 +60,35 @@ pub struct Fig13 {
     pub target: Figure,
     /// Access disconnection time of the client.
     pub disconnection: Figure,
+}
+
+/// One of the nine pairs of troubles in Fig. 14. Of each server: recovery of its function, and of
+/// that the activation of its virtual server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fig14 {
+    /// What befalls FTP.
+    pub ftp: TroubleKind,
+    /// What befalls Web 1.
+    pub web1: TroubleKind,
+    /// FTP's times.
+    pub ftp_function: [f64; 2],
+    /// Web 1's times.
+    pub web1_function: [f64; 2],
+}
+
+/// One of the three servers of Fig. 15, which stand next to each other in this order.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fig15 {
+    /// Which.
+    pub server: String,
+    /// Recovery of its function.
+    pub function: f64,
+    /// Of that the activation of its virtual server.
+    pub activation: f64,
+    /// Access disconnection of the client.
+    pub disconnection: f64,
 }
 
 /// A measured figure with the analytical one beside it, in seconds.
@@ -121,6 +154,7 @@ mod tests {
             assert!(paper.fig13(trouble).is_some(), "{trouble}");
         }
         assert!(paper.fig13(TroubleKind::St1).unwrap().function.is_none());
+        assert_eq!((paper.fig14.len(), paper.fig15.len()), (9, 3));
     }
 
     #[test]

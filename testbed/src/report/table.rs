@@ -22,11 +22,7 @@ pub enum Style {
 #[must_use]
 pub fn draw(title: &str, rows: &[Row], notes: &[String], style: Style) -> String {
     let several = rows.iter().any(|row| row.target != rows[0].target);
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-    table.remove_style(TableComponent::HorizontalLines);
-    table.remove_style(TableComponent::MiddleIntersections);
-    table.set_content_arrangement(ContentArrangement::Disabled);
+    let mut table = bare();
     if style == Style::Colour {
         table.enforce_styling();
     } else {
@@ -56,16 +52,45 @@ pub fn draw(title: &str, rows: &[Row], notes: &[String], style: Style) -> String
             difference(row),
         ]);
     }
+    let mut text = format!("{title}, times in seconds\n");
+    text.push_str(&lines(table));
+    for note in notes {
+        text.push_str(note);
+        text.push('\n');
+    }
+    text
+}
+
+/// A plain table: labels to the left, figures to the right.
+#[must_use]
+pub fn plain(heads: &[String], rows: &[Vec<String>]) -> String {
+    let mut table = bare();
+    table.force_no_tty();
+    table.set_header(heads);
+    for row in rows {
+        table.add_row(row);
+    }
+    lines(table)
+}
+
+/// A table without a frame.
+fn bare() -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.remove_style(TableComponent::HorizontalLines);
+    table.remove_style(TableComponent::MiddleIntersections);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table
+}
+
+/// Its lines, with all columns but the first to the right.
+fn lines(mut table: Table) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let mut text = format!("{title}, times in seconds\n");
+    let mut text = String::new();
     for line in table.lines() {
         text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    for note in notes {
-        text.push_str(note);
         text.push('\n');
     }
     text

@@ -6,10 +6,10 @@ use super::model::Kind;
 pub(super) const MODE: (f64, f64) = (8.0, 17.0);
 const JOB: (f64, f64) = (27.0, 11.0);
 
-pub(super) const INK: &str = "#1f2933";
-pub(super) const FAINT: &str = "#7b8794";
+pub(in crate::report) const INK: &str = "#1f2933";
+pub(in crate::report) const FAINT: &str = "#7b8794";
 /// Colours of the VIPs of the first, second ... target.
-pub(super) const VIPS: [&str; 4] = ["#e8590c", "#1971c2", "#9c36b5", "#2b8a3e"];
+pub(in crate::report) const VIPS: [&str; 4] = ["#e8590c", "#1971c2", "#9c36b5", "#2b8a3e"];
 pub(super) const OK: &str = "#51cf66";
 pub(super) const XX: &str = "#e03131";
 
@@ -40,6 +40,6 @@ impl Kind {
 
 /// About how wide a text is, in pixels.
 #[allow(clippy::cast_precision_loss, reason = "labels are short")]
-pub(super) fn text_width(text: &str, size: f64) -> f64 {
+pub(in crate::report) fn text_width(text: &str, size: f64) -> f64 {
     text.chars().count() as f64 * size * 0.56
 }

@@ -3,7 +3,7 @@
 
 mod axis;
 mod draw;
-mod look;
+pub(in crate::report) mod look;
 mod model;
 mod read;
 

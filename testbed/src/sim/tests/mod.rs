@@ -1,0 +1,6 @@
+//! The simulator's own tests, and those of whole clusters.
+
+mod broken;
+mod figures;
+mod golden;
+mod seeds;
