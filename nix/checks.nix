@@ -29,6 +29,11 @@ rust.checks // imageChecks // {
         || builtins.match ".*\\.sh" path != null || builtins.elem (baseNameOf path) [ "run" "check" ];
     };
   };
+  # Thousands of hours of whole clusters in virtual time.
+  seeds = roots.inRoot {
+    name = "check-seeds"; root = roots.lab; script = ./checks/seeds.sh;
+    env.testbed = rust.testbed;
+  };
   # The lab stands and both experiments come out right, without anything of this machine but its processor.
   lab = roots.inRoot {
     name = "check-lab"; root = roots.lab; script = ./checks/lab.sh;
