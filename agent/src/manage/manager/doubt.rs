@@ -239,6 +239,8 @@ impl Manager {
                 context.learn(Record::clone(record));
                 if record.claim.function == self.target && record.is_away() {
                     self.wait_for(context, record.claim.owner.clone());
+                    // It may be a claim of our own, from before a restart, that is now resumed.
+                    context.changed = true;
                 } else {
                     self.regular(context);
                     self.examine(context);
