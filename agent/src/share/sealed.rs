@@ -84,7 +84,10 @@ pub fn unseal(bytes: &[u8]) -> Result<&str, Damage> {
 
 fn parse(trailer: &str) -> Option<(usize, u32)> {
     let (length, checksum) = trailer.strip_prefix(MARK)?.split_once(" crc32=")?;
-    if checksum.len() != 8 {
+    // Numbers as they are written: parsing alone would take a sign too.
+    let plain = length.bytes().all(|byte| byte.is_ascii_digit())
+        && checksum.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if checksum.len() != 8 || !plain {
         return None;
     }
     Some((
@@ -112,6 +115,10 @@ mod tests {
         assert_eq!(unseal(b""), Err(Damage::NoTrailer));
         assert_eq!(unseal(b"1 mail mail.dat\n"), Err(Damage::NoTrailer));
         assert_eq!(unseal(&[0; 64]), Err(Damage::NoTrailer));
+        for signed in ["len=0 crc32=+0000000", "len=+0 crc32=00000000"] {
+            let signed = format!("# ringward {signed}\n");
+            assert_eq!(unseal(signed.as_bytes()), Err(Damage::NoTrailer));
+        }
         assert_eq!(unseal(&[b'a', 0xff]), Err(Damage::NotText { at: 1 }));
         let edited = seal("1 mail mail.dat").replace("1 mail", "12 mail");
         assert_eq!(
