@@ -162,9 +162,10 @@ mod tests {
             }
         };
         let items: Vec<usize> = (0..20).collect();
+        assert!(in_parallel(&items, 1, act).is_err());
+        assert_eq!(done.load(Ordering::SeqCst), 6);
         assert!(in_parallel(&items, 2, act).is_err());
         assert!(most.load(Ordering::SeqCst) <= 2);
-        assert!(done.load(Ordering::SeqCst) <= 7);
         assert!(in_parallel(&[1, 2, 3], 8, act).is_ok());
         assert!(in_parallel(&[], 2, act).is_ok());
     }
