@@ -7,7 +7,7 @@
 //! | part | what |
 //! |---|---|
 //! | `manager` | the five modes, one program for each target |
-//! | `case` | one recovery: backup server, target server recovery |
+//! | `case`, `inherit` | one recovery: backup server, target server recovery; those that others began |
 //! | `job` | background jobs 1 and 2 |
 //! | `home`, `guest` | the own VIP; backup VMs of others on this server |
 //! | `grant`, `moments`, `question` | who may hold a VIP, as a manager says it |
@@ -25,6 +25,7 @@ mod exam;
 mod grant;
 mod guest;
 mod home;
+mod inherit;
 mod io;
 mod job;
 mod ledger;
@@ -44,7 +45,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use case::{Case, Progress};
-use claim::{Claim, Purpose};
+use claim::Claim;
 use context::Context;
 pub use event::Event;
 use guest::Guest;
@@ -290,25 +291,6 @@ impl Management {
         }
     }
 
-    /// Gives back what we may have claimed and nobody here is at any more: until that is settled, no
-    /// word of ours counts for the function. A reading settles nothing, for the claim may still be on
-    /// its way; one that was made later does. Who is out of the group is refused every claim, so this
-    /// waits.
-    fn give_back(&mut self) {
-        let context = &self.context;
-        let idle = |name: &ServerName| self.managers.get(name).is_none_or(Manager::is_idle);
-        let left: Vec<ServerName> = context
-            .all_open()
-            .filter(|_| context.in_group())
-            .filter(|name| context.ledger.away(name).is_none() && idle(name))
-            .filter(|name| !self.errands.contains_key(*name) && !self.cases.contains_key(*name))
-            .cloned()
-            .collect();
-        for function in left {
-            self.withdraw(&function);
-        }
-    }
-
     /// A round begins: every target is examined.
     fn round(&mut self) {
         self.standbys.round(&mut self.context);
@@ -397,81 +379,6 @@ impl Management {
         }
     }
 
-    /// Recoveries whose owner is out of the group go on with the server that claimed the owner;
-    /// our own, from before a restart, go on too. Who does not know where it had the VM started
-    /// claims anew even so: a VM goes on under the claim that it was started under.
-    fn inherit_orphans(&mut self) {
-        let me = self.context.me();
-        let orphans: Vec<(ServerName, bool)> = self
-            .context
-            .ledger
-            .all_away()
-            .filter(|record| !self.cases.contains_key(&record.claim.function))
-            .filter(|record| !self.errands.contains_key(&record.claim.function))
-            .filter(|record| !self.is_examined_here(&record.claim.function))
-            .filter(|record| self.heir(&record.claim.owner).as_ref() == Some(&me))
-            .map(|record| {
-                let known = record.claim.owner == me && record.state.host.is_some();
-                (record.claim.function.clone(), known)
-            })
-            .collect();
-        for (function, known) in orphans.into_iter().filter(|(function, _)| *function != me) {
-            if known {
-                self.resume(&function);
-            } else {
-                self.inherit(&function);
-            }
-        }
-    }
-
-    /// Our own fresh claim, whose target is still in Network examination mode.
-    fn is_examined_here(&self, function: &ServerName) -> bool {
-        let busy = |m: &Manager| !m.is_idle() && !matches!(m.mode, Mode::Waiting { .. });
-        self.managers.get(function).is_some_and(busy)
-    }
-
-    /// Who answers for the claims of `owner`: itself while it is in the group, else the owner of
-    /// the claim on it, and so on.
-    fn heir(&self, owner: &ServerName) -> Option<ServerName> {
-        let mut heir = owner.clone();
-        for _ in 0..self.context.config.base.len() {
-            if self.context.views.group.contains(&heir) {
-                return Some(heir);
-            }
-            heir = self.context.ledger.away(&heir)?.claim.owner.clone();
-        }
-        None
-    }
-
-    fn inherit(&mut self, function: &ServerName) {
-        if self.errands.contains_key(function) || !self.context.in_group() {
-            return;
-        }
-        let claim = self.context.claim_next(function, Purpose::Recover);
-        let retry = self.context.now + self.context.timings().t_va;
-        self.errands
-            .insert(function.clone(), Errand { claim, retry });
-    }
-
-    /// Opens the case of a claim of ours that has none: inherited, or from before a restart.
-    fn resume(&mut self, function: &ServerName) {
-        let Some(record) = self.context.ledger.away(function).cloned() else {
-            return;
-        };
-        let partner = self
-            .managers
-            .get(function)
-            .and_then(|manager| manager.partner.clone());
-        let out = self.context.out(function);
-        let context = &mut self.context;
-        let case = Case::resume(context, record.claim, &record.state, partner, out);
-        self.context.look_again();
-        self.cases.insert(function.clone(), case);
-        if let Some(manager) = self.managers.get_mut(function) {
-            manager.follow(&mut self.context, Mode::BackupServer);
-        }
-    }
-
     fn grant_wish(&mut self, target: &ServerName, wish: Option<Wish>) {
         match wish {
             None => {}
@@ -485,12 +392,6 @@ impl Management {
                 self.cases.insert(target.clone(), case);
             }
         }
-    }
-
-    fn withdraw(&mut self, target: &ServerName) {
-        let claim = self.context.claim_next(target, Purpose::Home);
-        let retry = self.context.now + self.context.timings().t_va;
-        self.errands.insert(target.clone(), Errand { claim, retry });
     }
 
     /// Managers in the last two modes go where their cases went.
