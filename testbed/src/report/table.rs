@@ -100,11 +100,13 @@ fn dash() -> String {
     "-".to_owned()
 }
 
-fn seconds(value: f64) -> String {
+/// Seconds as tables have them.
+pub(crate) fn seconds(value: f64) -> String {
     format!("{value:.2}")
 }
 
-fn span(span: Span) -> String {
+/// The same, with what they may be off.
+pub(crate) fn span(span: Span) -> String {
     if span.plus_minus > 0.0 {
         format!("{:.2} ± {:.2}", span.value, span.plus_minus)
     } else {

@@ -4,7 +4,7 @@ use super::terms::{Column, Term, equation, own, sum};
 use super::watch::Seen;
 use super::{Figures, Neighbour, Server, beyond};
 use crate::report::analytical::Span;
-use crate::report::table::plain;
+use crate::report::table::{plain, seconds, span};
 
 impl Figures {
     /// All tables.
@@ -239,18 +239,6 @@ fn mark(difference: f64, plus_minus: f64) -> String {
         " !"
     };
     format!("{difference:+.2}{mark}")
-}
-
-fn seconds(value: f64) -> String {
-    format!("{value:.2}")
-}
-
-fn span(span: Span) -> String {
-    if span.plus_minus > 0.0 {
-        format!("{:.2} ± {:.2}", span.value, span.plus_minus)
-    } else {
-        seconds(span.value)
-    }
 }
 
 #[cfg(test)]
