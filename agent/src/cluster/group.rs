@@ -1,6 +1,8 @@
 //! The group file and the separation file (paper, section 2.6, Fig. 6).
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +19,7 @@ pub struct Member {
     /// The host name.
     pub name: ServerName,
     /// The file with its management data.
-    pub data: String,
+    pub data: Arc<str>,
 }
 
 /// Servers in ring order: the file `group`, or `separation` for those taken out of it.
@@ -63,7 +65,7 @@ impl Group {
             let member = Member {
                 number,
                 name,
-                data: data.to_owned(),
+                data: data.into(),
             };
             let twice = match (group.get(&member.name), group.numbered(number)) {
                 (Some(_), _) => format!("server {} twice", member.name),
@@ -81,6 +83,20 @@ impl Group {
             ));
         }
         Ok(group)
+    }
+
+    /// Those of whom `stays` is true.
+    pub fn only(&self, stays: impl Fn(&Member) -> bool) -> Self {
+        let members = self.members.iter().filter(|member| stays(member));
+        Self {
+            members: members.cloned().collect(),
+        }
+    }
+
+    /// Those that are not in `other`.
+    pub fn without(&self, other: &Self) -> Self {
+        let others: BTreeSet<&ServerName> = other.names().collect();
+        self.only(|member| !others.contains(&member.name))
     }
 
     /// Puts a server where its number belongs; one that is there already stays as it is.

@@ -1,6 +1,7 @@
 //! The operation file: who manages whom (paper, section 2.6, Fig. 6).
 
 use std::fmt;
+use std::sync::Arc;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -50,7 +51,7 @@ pub struct Task {
     /// Whom it manages.
     pub target: ServerName,
     /// The target's management data.
-    pub data: String,
+    pub data: Arc<str>,
 }
 
 /// The whole file. Made by [`super::ring::operation`].
@@ -71,7 +72,7 @@ impl Operation {
                 priority: priority.parse().map_err(wrong)?,
                 manager: manager.parse().map_err(wrong)?,
                 target: target.parse().map_err(wrong)?,
-                data: data.to_owned(),
+                data: data.into(),
             });
         }
         Ok(Self { tasks })
@@ -82,6 +83,12 @@ impl Operation {
         self.tasks
             .iter()
             .filter(move |task| task.manager == *manager)
+    }
+
+    /// Who manages somebody, in ring order.
+    pub fn managers(&self) -> impl Iterator<Item = &ServerName> {
+        let same = |a: &Task, b: &Task| a.manager == b.manager;
+        self.tasks.chunk_by(same).map(|tasks| &tasks[0].manager)
     }
 
     /// Who manages `target`.

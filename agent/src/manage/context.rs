@@ -9,7 +9,7 @@ use super::io::{Asker, Config, ExamId, Now, Output, Views};
 use super::ledger::{self, Ledger};
 use super::load::Loads;
 use super::{Event, Message};
-use crate::cluster::{ManagementData, Priority, ServerName, Timings};
+use crate::cluster::{Group, ManagementData, Operation, Priority, ServerName, Timings, ring};
 
 /// Shared by all parts; each part has its own state beside it.
 #[derive(Debug)]
@@ -17,12 +17,13 @@ pub(super) struct Context {
     pub(super) config: Config,
     pub(super) now: Now,
     pub(super) ledger: Ledger,
-    pub(super) views: Views,
+    /// The servers that manage and are managed.
+    pub(super) group: Group,
+    /// Who manages whom.
+    pub(super) operation: Operation,
     /// The ledger changed: managers must be matched with the operation file.
     pub(super) changed: bool,
     pub(super) out: Vec<Output>,
-    /// The management files as last written by this server.
-    pub(super) written: Option<Views>,
     pub(super) loads: Loads,
     /// When each target fell into trouble lately.
     pub(super) faults: BTreeMap<ServerName, Vec<Now>>,
@@ -42,16 +43,15 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn new(config: Config) -> Self {
-        let ledger = Ledger::default();
-        let views = ledger::views(&config, &ledger);
-        let mut context = Self {
+        let group = config.base.clone();
+        Self {
+            operation: ring::operation(&group, config.settings.topology),
             config,
             now: Now::default(),
-            ledger,
-            views,
+            ledger: Ledger::default(),
+            group,
             changed: true,
             out: Vec::new(),
-            written: None,
             loads: Loads::default(),
             faults: BTreeMap::new(),
             grants: Grants::default(),
@@ -61,9 +61,7 @@ impl Context {
             steady: Now::default(),
             loops: Vec::new(),
             serial: 0,
-        };
-        context.regrouped();
-        context
+        }
     }
 
     pub(super) fn me(&self) -> ServerName {
@@ -113,25 +111,34 @@ impl Context {
         }
     }
 
-    /// Takes a record in and, if it is news, recomputes the views.
+    /// Takes a record in and, if it is news, recomputes who manages whom.
     pub(super) fn learn(&mut self, record: Record) -> bool {
         let name = record.claim.function.clone();
-        let was_away = self.ledger.away(&name).is_some();
+        let owner = |ledger: &Ledger| Some(ledger.away(&name)?.claim.owner.clone());
+        let before = owner(&self.ledger);
         let news = self.ledger.merge(record);
         if news {
+            let after = owner(&self.ledger);
             self.superseded(&name);
-            if self.ledger.away(&name).is_some() && !was_away {
+            if after.is_some() && before.is_none() {
                 self.forget_words();
             }
-            let was_in = self.in_group();
-            self.views = ledger::views(&self.config, &self.ledger);
-            self.regrouped();
-            self.changed = true;
-            if self.in_group() && !was_in {
-                self.joined();
+            if after != before {
+                self.regroup();
             }
+            self.look_again();
+            self.changed = true;
         }
         news
+    }
+
+    fn regroup(&mut self) {
+        let was_in = self.in_group();
+        self.group = ledger::group(&self.config.base, &self.ledger);
+        self.operation = ring::operation(&self.group, self.config.settings.topology);
+        if self.in_group() && !was_in {
+            self.joined();
+        }
     }
 
     /// A record of our own: learnt, told to all, and the management files follow.
@@ -139,7 +146,6 @@ impl Context {
         if self.learn(record.clone()) {
             let record = Box::new(record);
             self.broadcast(&Message::Modified { record });
-            self.written = None;
             self.write_views();
         }
     }
@@ -150,12 +156,15 @@ impl Context {
         self.send(to, Message::Refuse { record });
     }
 
-    /// Has the management files replaced, unless this server wrote just these.
+    /// Has the management files replaced.
     pub(super) fn write_views(&mut self) {
-        if self.written.as_ref() != Some(&self.views) {
-            self.written = Some(self.views.clone());
-            self.out.push(Output::WriteViews(self.views.clone()));
-        }
+        let views = Views {
+            separation: self.config.base.without(&self.group),
+            trouble: ledger::trouble(&self.config, &self.ledger),
+            group: self.group.clone(),
+            operation: self.operation.clone(),
+        };
+        self.out.push(Output::WriteViews(views));
     }
 
     /// Asks the share for the next epoch of a function.
@@ -196,7 +205,7 @@ impl Context {
 
     /// Whether this server is in the group: only then may it act for others.
     pub(super) fn in_group(&self) -> bool {
-        self.views.group.contains(&self.config.me)
+        self.group.contains(&self.config.me)
     }
 
     /// The other manager of a target.
@@ -204,14 +213,14 @@ impl Context {
         let managers = [Priority::P1, Priority::P2];
         let mut names = managers
             .into_iter()
-            .filter_map(|p| self.views.operation.manager(target, p));
+            .filter_map(|p| self.operation.manager(target, p));
         names.find(|name| **name != self.config.me).cloned()
     }
 
     /// Servers in ring order from the one after `name` on, all the way round, without `name`.
     pub(super) fn behind(&self, name: &ServerName) -> impl Iterator<Item = &ServerName> {
-        let members = self.views.group.members();
-        let at = self.views.group.position(name).unwrap_or(0);
+        let members = self.group.members();
+        let at = self.group.position(name).unwrap_or(0);
         let steps = 1..members.len().max(1);
         steps.map(move |step| &members[(at + step) % members.len()].name)
     }

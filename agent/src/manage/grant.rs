@@ -25,7 +25,8 @@ use crate::cluster::{Epoch, ServerName};
 /// What this server heard, read and gave.
 #[derive(Debug, Default)]
 pub(super) struct Grants {
-    others: Vec<Other>,
+    /// By server and function: when we asked, of the last question that it answered with its word.
+    words: BTreeMap<ServerName, Moments>,
     /// Words of questions from before then do not count.
     forgot: Now,
     /// When the last reading began that showed no claim we do not know.
@@ -49,14 +50,6 @@ pub(super) struct Grants {
     ask: Now,
     /// When the evidence is looked at again: not while nobody needs any.
     next: Now,
-}
-
-/// Another server that could claim: one of the group that manages somebody.
-#[derive(Debug)]
-struct Other {
-    name: ServerName,
-    /// By function: when we asked, of the last question that it answered with its word.
-    word: Moments,
 }
 
 impl Context {
@@ -127,30 +120,16 @@ impl Context {
     /// A server is out of the group. What the others said while its word counted with theirs says
     /// nothing without it.
     pub(super) fn forget_words(&mut self) {
-        for other in &mut self.grants.others {
-            other.word = Moments::default();
-        }
+        self.grants.words.clear();
         self.grants.forgot = self.now;
         // Stamps are whole milliseconds: the next question must not look as old as this.
         self.grants.ask = self.now + Duration::from_millis(1);
-        self.grants.next = self.grants.ask;
     }
 
-    /// The views changed, and with them who could claim.
-    pub(super) fn regrouped(&mut self) {
-        self.look_again();
-        let mut known = std::mem::take(&mut self.grants.others);
-        let (operation, me) = (&self.views.operation, &self.config.me);
-        let names = self.views.group.names().filter(|name| *name != me);
-        let names = names.filter(|name| operation.on(name).next().is_some());
-        let others = names.map(|name| {
-            let at = known.iter().position(|other| other.name == *name);
-            at.map(|at| known.swap_remove(at)).unwrap_or(Other {
-                name: name.clone(),
-                word: Moments::default(),
-            })
-        });
-        self.grants.others = others.collect();
+    /// All other servers that could claim: those of the group that manage somebody.
+    fn others(&self) -> impl Iterator<Item = &ServerName> {
+        let managers = self.operation.managers();
+        managers.filter(|name| **name != self.config.me)
     }
 
     /// Whether this server's word is worth nothing, to itself neither. It may have forgotten what it
@@ -192,7 +171,8 @@ impl Context {
         let words = if self.is_mute() || self.may_have_claimed(function) {
             None
         } else {
-            let mut words = grants.others.iter().map(|other| other.word.get(function));
+            let word = |name: &ServerName| grants.words.get(name)?.get(function);
+            let mut words = self.others().map(word);
             words.try_fold(self.now, |least, word| word.map(|word| least.min(word)))
         };
         let read = grants.read.get(function).map(|begun| begun + read);
@@ -243,21 +223,25 @@ impl Context {
                 ask = true;
             }
         }
-        if self.now < self.grants.ask {
+        if !mute && !ask {
             return;
         }
+        if self.now < self.grants.ask {
+            self.grants.next = self.grants.next.min(self.grants.ask);
+            return;
+        }
+        self.grants.ask = self.now + every;
         if mute {
-            self.grants.ask = self.now + every;
             self.out.push(Output::ReadClaims(Query::All));
         }
         if ask {
-            self.grants.ask = self.now + every;
             let question = self.word_question();
-            let others = self.grants.others.iter().map(|other| Output::Send {
-                to: other.name.clone(),
+            let ask = |to: &ServerName| Output::Send {
+                to: to.clone(),
                 message: question.clone(),
-            });
-            self.out.extend(others);
+            };
+            let questions: Vec<Output> = self.others().map(ask).collect();
+            self.out.extend(questions);
         }
     }
 
@@ -333,9 +317,9 @@ impl Context {
         if stamp > self.now || stamp_ms <= self.grants.forgot.as_millis() {
             return;
         }
-        let mut others = self.grants.others.iter_mut();
-        if let Some(other) = others.find(|other| other.name == *from) {
-            other.word.raise_all_but(doubts, stamp);
+        if self.others().any(|name| name == from) {
+            let words = self.grants.words.entry(from.clone()).or_default();
+            words.raise_all_but(doubts, stamp);
         }
     }
 

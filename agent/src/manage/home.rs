@@ -142,7 +142,7 @@ impl Home {
         }
         let managers: Vec<ServerName> = [Priority::P1, Priority::P2]
             .into_iter()
-            .filter_map(|priority| context.views.operation.manager(&me, priority).cloned())
+            .filter_map(|priority| context.operation.manager(&me, priority).cloned())
             .collect();
         if managers.is_empty() && context.in_group() && self.barred <= context.ledger.epoch(&me) {
             self.granted(context, context.evidence(&me));

@@ -46,7 +46,7 @@ impl Management {
     fn heir(&self, owner: &ServerName) -> Option<ServerName> {
         let mut heir = owner.clone();
         for _ in 0..self.context.config.base.len() {
-            if self.context.views.group.contains(&heir) {
+            if self.context.group.contains(&heir) {
                 return Some(heir);
             }
             heir = self.context.ledger.away(&heir)?.claim.owner.clone();

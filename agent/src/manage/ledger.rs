@@ -1,10 +1,10 @@
-//! The newest known claim of every function, and the management files computed from them.
+//! The newest known claim of every function, and what the management files say by them.
 
 use std::collections::BTreeMap;
 
 use super::claim::{Phase, Record};
-use super::io::{Config, Views};
-use crate::cluster::{Epoch, Group, ServerName, Trouble, TroubleLine, ring};
+use super::io::Config;
+use crate::cluster::{Epoch, Group, Member, ServerName, Trouble, TroubleLine};
 
 /// The newest known record of each function. Merging is commutative and idempotent, so servers
 /// that heard the same records in any order agree.
@@ -13,6 +13,7 @@ pub(super) struct Ledger {
     records: BTreeMap<ServerName, Record>,
     /// How many were taken in.
     news: u64,
+    /// The sum of the checksums of all records.
     digest: u32,
 }
 
@@ -22,9 +23,12 @@ impl Ledger {
         match self.records.get(&record.claim.function) {
             Some(known) if !record.is_newer_than(known) => false,
             _ => {
-                self.records.insert(record.claim.function.clone(), record);
+                self.digest = self.digest.wrapping_add(checksum(&record));
+                let function = record.claim.function.clone();
+                if let Some(old) = self.records.insert(function, record) {
+                    self.digest = self.digest.wrapping_sub(checksum(&old));
+                }
                 self.news += 1;
-                self.digest = self.checksum();
                 true
             }
         }
@@ -33,17 +37,6 @@ impl Ledger {
     /// A checksum of all that is known: the same for two servers that know the same.
     pub(super) fn digest(&self) -> u32 {
         self.digest
-    }
-
-    fn checksum(&self) -> u32 {
-        let mut hasher = crc32fast::Hasher::new();
-        for record in self.all() {
-            let (claim, revision) = (&record.claim, record.state.revision);
-            hasher.update(claim.function.as_str().as_bytes());
-            hasher.update(&claim.epoch.0.to_be_bytes());
-            hasher.update(&revision.to_be_bytes());
-        }
-        hasher.finalize()
     }
 
     /// How many records said something new so far: until another one does, all stays as it is.
@@ -79,47 +72,44 @@ impl Ledger {
     }
 }
 
-/// The management files, from the base group and the claims alone.
+fn checksum(record: &Record) -> u32 {
+    let (claim, revision) = (&record.claim, record.state.revision);
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(claim.function.as_str().as_bytes());
+    hasher.update(&claim.epoch.0.to_be_bytes());
+    hasher.update(&revision.to_be_bytes());
+    hasher.finalize()
+}
+
+/// The servers that manage and are managed: those of whom no claim says that they are away.
 ///
 /// Two servers that claimed each other at the same moment would both be out; the one with the
 /// lower number stays in.
-pub(super) fn views(config: &Config, ledger: &Ledger) -> Views {
-    let out = |name: &ServerName| match ledger.away(name) {
-        None => false,
+pub(super) fn group(base: &Group, ledger: &Ledger) -> Group {
+    let in_group = |member: &Member| match ledger.away(&member.name) {
+        None => true,
         Some(record) => {
-            let owner = &record.claim.owner;
+            let (name, owner) = (&member.name, &record.claim.owner);
             let mutual = ledger
                 .away(owner)
                 .is_some_and(|other| other.claim.owner == *name);
-            !(mutual && config.base.position(name) < config.base.position(owner))
+            mutual && base.position(name) < base.position(owner)
         }
     };
-    let (out, group): (Vec<_>, Vec<_>) = config
-        .base
-        .members()
-        .iter()
-        .cloned()
-        .partition(|member| out(&member.name));
-    let group = Group::new(group);
-    let operation = ring::operation(&group, config.settings.topology);
-    let serving = out.iter().filter_map(|member| {
-        let state = &ledger.away(&member.name)?.state;
+    base.only(in_group)
+}
+
+/// Which backup VM serves where, in ring order.
+pub(super) fn trouble(config: &Config, ledger: &Ledger) -> Trouble {
+    let serving = config.base.names().filter_map(|target| {
+        let state = &ledger.away(target)?.state;
         let runs = matches!(state.phase, Phase::Serving | Phase::GivenUp);
         let host = state.host.clone().filter(|_| runs)?;
-        let vm = config.data.get(&member.name)?.vm_name.clone();
-        Some(TroubleLine {
-            vm,
-            target: member.name.clone(),
-            host,
-        })
+        let vm = config.data.get(target)?.vm_name.clone();
+        let target = target.clone();
+        Some(TroubleLine { vm, target, host })
     });
-    let trouble = Trouble {
+    Trouble {
         lines: serving.collect(),
-    };
-    Views {
-        group,
-        separation: Group::new(out),
-        operation,
-        trouble,
     }
 }

@@ -39,7 +39,7 @@ impl Context {
             load.standbys.clone_from(standbys);
             load.loading = loading;
         });
-        if let Some(head) = self.views.group.head().cloned() {
+        if let Some(head) = self.group.head().cloned() {
             if head != self.config.me {
                 self.tell_load(&head);
             }
@@ -84,7 +84,7 @@ impl Context {
 
     /// How loaded the servers of the group are, in ring order.
     pub(super) fn samples(&self) -> Vec<Sample> {
-        let names = self.views.group.names();
+        let names = self.group.names();
         names
             .filter_map(|name| self.load_of(name)?.sample.clone())
             .collect()
@@ -92,7 +92,7 @@ impl Context {
 
     /// As the head of the group: has the condition file replaced, a line a server in ring order.
     pub(super) fn write_condition(&mut self) {
-        if self.views.group.head() == Some(&self.config.me) {
+        if self.group.head() == Some(&self.config.me) {
             let condition = placement::condition(&self.samples());
             self.out.push(Output::WriteCondition(condition));
         }
@@ -104,7 +104,7 @@ impl Context {
             let load = self.load_of(host);
             load.is_some_and(|load| load.standbys.contains(function))
         };
-        self.views.group.names().filter(has).cloned().collect()
+        self.group.names().filter(has).cloned().collect()
     }
 
     /// The first of them.

@@ -58,7 +58,7 @@ use sight::Sights;
 use standby::Standbys;
 use sync::Sync;
 
-use crate::cluster::{Epoch, Priority, ServerName, Task};
+use crate::cluster::{Epoch, Group, Priority, ServerName, Task};
 
 /// How often all claims are read, in T_im, by the head of the group and by who hears no S: a server
 /// that missed a message catches up, and the others with the next S.
@@ -168,9 +168,9 @@ impl Management {
         }
     }
 
-    /// The management files as this server sees them.
-    pub fn views(&self) -> &Views {
-        &self.context.views
+    /// The servers that manage and are managed, as this server sees it.
+    pub fn group(&self) -> &Group {
+        &self.context.group
     }
 
     /// The newest epoch this server knows of a function.
@@ -311,7 +311,7 @@ impl Management {
     fn realign(&mut self) {
         let me = self.context.me();
         let tasks: Vec<Task> = if self.context.in_group() {
-            self.context.views.operation.on(&me).cloned().collect()
+            self.context.operation.on(&me).cloned().collect()
         } else {
             Vec::new()
         };

@@ -99,8 +99,13 @@ pub fn condition(samples: &[Sample]) -> Condition {
 
 /// The non-select value of a server for a function of this type: the lowest is chosen.
 pub fn non_select(server_type: ServerType, server: &ServerCondition) -> f64 {
+    value(server_type, server.vm, server)
+}
+
+/// The same if the server ran so many backup VMs.
+fn value(server_type: ServerType, vm: u32, server: &ServerCondition) -> f64 {
     let [m, c, n] = weights(server_type);
-    f64::from(server.vm) * 100.0 + server.nm * m + server.nc * c + server.nn * n
+    f64::from(vm) * 100.0 + server.nm * m + server.nc * c + server.nn * n
 }
 
 /// All servers with their values, the chosen one first. Equal values keep their order.
@@ -178,18 +183,10 @@ impl<'a> Field<'a> {
                 && !request.excluded.contains(&server.name)
                 && (loaded(&server.name) || sample.is_none_or(fits))
         });
-        let value = |server: &ServerCondition| {
-            let vm = vms(&server.name);
-            let server = ServerCondition {
-                vm,
-                ..server.clone()
-            };
-            non_select(request.server_type, &server)
-        };
         let mut first: Option<(&ServerName, f64)> = None;
         let mut standby = None;
         for (server, _) in able {
-            let value = value(server);
+            let value = value(request.server_type, vms(&server.name), server);
             if first.is_none_or(|(_, least)| value < least) {
                 first = Some((&server.name, value));
             }

@@ -22,8 +22,7 @@ impl Management {
                 if *query == Query::All {
                     self.begin();
                     // Of files that two servers wrote at once, the last one may be the older.
-                    if self.context.views.group.head() == Some(&self.context.config.me) {
-                        self.context.written = None;
+                    if self.context.group.head() == Some(&self.context.config.me) {
                         self.context.write_views();
                     }
                 }
@@ -97,7 +96,7 @@ impl Management {
         self.next_read = self.context.now + self.context.timings().t_im * READ_EVERY;
         self.context.changed = true;
         self.sync.begin(&self.context);
-        let (server, group) = (self.context.me(), self.context.views.group.len());
+        let (server, group) = (self.context.me(), self.context.group.len());
         self.context.log(Event::Started { server, group });
     }
 }

@@ -66,7 +66,7 @@ impl Standbys {
 
     /// A host said what it has: the head of the group may have orders.
     pub(super) fn heard(&mut self, context: &mut Context) {
-        let head = context.views.group.head() == Some(&context.config.me);
+        let head = context.group.head() == Some(&context.config.me);
         if head && context.config.settings.activation == Activation::Standby {
             self.direct(context);
         }
@@ -132,7 +132,7 @@ impl Standbys {
             .map(|(function, host, _)| (function.clone(), host.clone()))
             .collect();
         let wanted = placement::standbys(
-            &context.views.group,
+            &context.group,
             &types,
             &context.config.vm_memory_kb,
             &context.standby_hosts(),
@@ -141,7 +141,7 @@ impl Standbys {
             &context.running(),
         );
         // In ring order, the same at every server.
-        let names = context.views.group.names();
+        let names = context.group.names();
         names
             .filter_map(|name| Some((name.clone(), wanted.get(name)?.clone())))
             .collect()
@@ -215,7 +215,7 @@ fn is_calm(context: &Context) -> bool {
 /// Whether every server of the group said lately how loaded it is, and that it is not loading.
 fn is_complete(context: &Context) -> bool {
     let ready = |load: &Load| load.sample.is_some() && !load.loading;
-    let mut names = context.views.group.names();
+    let mut names = context.group.names();
     names.all(|name| context.load_of(name).is_some_and(ready))
 }
 

@@ -31,7 +31,7 @@ impl Sync {
 
     fn due(&self, context: &Context) -> (Now, bool) {
         let timings = context.timings();
-        let place = context.views.group.position(&context.config.me);
+        let place = context.group.position(&context.config.me);
         let place = place
             .and_then(|at| u32::try_from(at).ok())
             .filter(|at| *at < STAND_INS);
@@ -58,7 +58,7 @@ impl Sync {
         let (due, mine) = self.due(context);
         if context.now >= due {
             if mine {
-                let all: Vec<ServerName> = context.views.group.names().cloned().collect();
+                let all: Vec<ServerName> = context.group.names().cloned().collect();
                 let (me, known) = (context.me(), context.ledger.digest());
                 for to in all.iter().filter(|to| **to != me) {
                     context.send(to, Message::S { known });

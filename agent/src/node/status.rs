@@ -38,7 +38,7 @@ pub(super) fn write(
         server: me.to_string(),
         release: env!("CARGO_PKG_VERSION").to_owned(),
         started: effects.facts.started.clone(),
-        group: management.views().group.names().cloned().collect(),
+        group: management.group().names().cloned().collect(),
         vip: Some(VipStatus {
             address: effects.own().vip,
             held: management.holds_vip(),

@@ -204,7 +204,7 @@ fn group() -> Result<Group> {
         Ok(Some(Member {
             number,
             name: name(spec)?,
-            data,
+            data: data.into(),
         }))
     };
     let members: Vec<Option<Member>> = MACHINES.iter().map(member).collect::<Result<_>>()?;

@@ -313,7 +313,7 @@ impl World {
         self.machines.iter().enumerate().any(|(at, machine)| {
             let agent = machine.agent.as_ref().filter(|_| !machine.booting);
             let name = &self.cluster.names[at];
-            agent.is_some_and(|agent| agent.views().group.contains(name))
+            agent.is_some_and(|agent| agent.group().contains(name))
         })
     }
 
@@ -337,7 +337,7 @@ impl World {
             if machine.vip <= self.now || !agent.holds_vip() {
                 return Some(format!("{name} does not hold its VIP"));
             }
-            let group = agent.views().group.len();
+            let group = agent.group().len();
             if group != n {
                 return Some(format!("{name} sees {group} of {n} servers in the group"));
             }

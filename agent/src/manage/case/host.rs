@@ -67,7 +67,7 @@ impl Case {
         {
             *count = count.saturating_sub(1);
         }
-        let group = &context.views.group;
+        let group = &context.group;
         let silent = group.names().filter(|name| context.is_silent(name));
         let silent: Vec<ServerName> = silent.cloned().collect();
         let failed: Vec<ServerName> = self.excluded.iter().chain(&silent).cloned().collect();

@@ -113,7 +113,7 @@ impl Case {
     ) -> Self {
         let mut case = Self::unplaced(context, claim, Cause::Network, partner, not_before);
         match &state.host {
-            Some(host) if context.views.group.contains(host) => {
+            Some(host) if context.group.contains(host) => {
                 let host = host.clone();
                 case.start_on(context, host);
             }
@@ -345,7 +345,7 @@ impl Case {
     }
 
     fn is_lost(context: &Context, host: &ServerName) -> bool {
-        !context.views.group.contains(host)
+        !context.group.contains(host)
     }
 
     fn tick_starting(&mut self, context: &mut Context, host: ServerName, until: Now) {
