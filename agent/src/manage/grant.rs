@@ -138,12 +138,14 @@ impl Context {
     /// nobody may know.
     fn is_mute(&self) -> bool {
         let mut open = self.grants.open.iter();
-        let mut away = self.ledger.all_away();
         let brings_home = open.any(|(claim, _)| {
             claim.purpose == Purpose::Home && self.ledger.away(&claim.function).is_some()
         });
-        let owns = away.any(|record| record.claim.owner == self.config.me);
-        !self.grants.knows || brings_home || (owns && !self.grants.read_all)
+        let owns = || {
+            let mut away = self.ledger.all_away();
+            away.any(|record| record.claim.owner == self.config.me)
+        };
+        !self.grants.knows || brings_home || (!self.grants.read_all && owns())
     }
 
     /// Whether a function may be claimed by us without our knowing.

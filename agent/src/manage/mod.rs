@@ -178,6 +178,12 @@ impl Management {
         self.context.ledger.epoch(function)
     }
 
+    /// The newest epochs this server knows of all functions that were ever claimed, by name.
+    pub fn epochs(&self) -> impl Iterator<Item = (&ServerName, Epoch)> {
+        let records = self.context.ledger.all();
+        records.map(|record| (&record.claim.function, record.claim.epoch))
+    }
+
     /// How often this server learnt something new of any function: as long as this stays the same,
     /// so do all epochs.
     pub fn news(&self) -> u64 {

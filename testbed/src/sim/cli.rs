@@ -1,6 +1,6 @@
 //! `testbed sim`: one scenario, one seed or many, and the paper's tables.
 
-use std::io::{IsTerminal, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use super::draw::{Frame, draw};
 use super::figures;
 use super::many::{self, Tally};
 use super::play::play;
+use super::progress::Progress;
 use super::scenario::Scenario;
 use super::shrink::shrink;
 use super::tables;
@@ -129,15 +130,9 @@ fn measure(args: &SimArgs) -> anyhow::Result<bool> {
         // Before the long work, not after it.
         std::fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;
     }
-    let terminal = std::io::stderr().is_terminal();
-    let tables = tables::measure(args.most, |text| {
-        if terminal {
-            eprint!("\r\x1b[K{text}");
-        }
-    })?;
-    if terminal {
-        eprintln!();
-    }
+    let progress = Progress::begin();
+    let tables = tables::measure(args.most, |text| progress.tell(text))?;
+    progress.end();
     let text = tables.text();
     if let Some(out) = &args.out {
         for (name, content) in [("tables.txt", &text), ("growth.svg", &tables.picture())] {
@@ -181,17 +176,13 @@ fn one(args: &SimArgs, scenario: &Scenario) -> anyhow::Result<bool> {
 }
 
 fn many(first: u64, count: u64, frame: &Frame) -> anyhow::Result<bool> {
-    let terminal = std::io::stderr().is_terminal();
+    let progress = Progress::begin();
     let mut last = (Tally::default(), Duration::ZERO);
     let tally = many::run(first, count, frame, |tally, took| {
         last = (*tally, took);
-        if terminal {
-            eprint!("\r{}  ", speed(tally, count, took));
-        }
+        progress.tell(&speed(tally, count, took));
     })?;
-    if terminal {
-        eprintln!();
-    }
+    progress.end();
     say(&format!("{}\n", speed(&tally, count, last.1)))?;
     say(&format!(
         "longest time without an owner that could have been: {:.1} s\n",

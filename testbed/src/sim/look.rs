@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringward::cluster::Topology;
+use ringward::cluster::{ServerName, Topology};
 use ringward::manage::{Event, Now, Query};
 
 use super::audit::Rule;
@@ -132,21 +132,23 @@ impl World {
         let machine = &mut self.machines[server];
         let Some(agent) = &machine.agent else { return };
         let mut fell = None;
-        let news = agent.news() != std::mem::replace(&mut machine.news, agent.news());
-        let epochs = machine.epochs.iter_mut().enumerate();
-        for (function, known) in epochs.filter(|_| news) {
-            let epoch = agent.epoch(&self.cluster.names[function]);
-            if epoch < *known {
-                fell = Some(function);
-            }
-            *known = epoch;
+        if agent.news() != std::mem::replace(&mut machine.news, agent.news()) {
+            // Both go by name, and what is known of a function stays known.
+            let mut now = agent.epochs();
+            let mut known = machine.epochs.iter();
+            let fallen = known.find(|(name, known)| {
+                let now = now.find(|(function, _)| *function == name);
+                now.is_none_or(|(_, epoch)| epoch < *known)
+            });
+            fell = fallen.map(|(name, _)| name.clone());
+            let epochs = agent.epochs().map(|(name, epoch)| (name.clone(), epoch));
+            machine.epochs.clear();
+            machine.epochs.extend(epochs);
         }
         let text = || {
-            let (server, function) = (self.cluster.name(server), fell.unwrap_or_default());
-            format!(
-                "{server} fell back to an older epoch of {}",
-                self.cluster.name(function)
-            )
+            let server = self.cluster.name(server);
+            let function = fell.as_ref().map_or("", ServerName::as_str);
+            format!("{server} fell back to an older epoch of {function}")
         };
         self.audit
             .check(self.now, Rule::EpochsRise, fell.is_none(), text);

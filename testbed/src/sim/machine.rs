@@ -85,7 +85,7 @@ pub(super) struct Machine {
     /// When the last reading of each function began that the agent was told of.
     pub(super) read: Vec<Now>,
     /// The newest epoch of each function that the agent was seen to know.
-    pub(super) epochs: Vec<Epoch>,
+    pub(super) epochs: Vec<(ServerName, Epoch)>,
     /// How much news it had had then.
     pub(super) news: u64,
     /// The moment that the node's clock counts from.
@@ -121,7 +121,7 @@ impl Machine {
             views: None,
             writing: false,
             read: vec![Now::default(); n],
-            epochs: vec![Epoch(0); n],
+            epochs: Vec::new(),
             news: 0,
             zero: Now::default(),
             ahead: Duration::ZERO,

@@ -35,6 +35,7 @@ mod machine;
 mod many;
 mod network;
 mod play;
+mod progress;
 mod queue;
 mod random;
 mod scenario;

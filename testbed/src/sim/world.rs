@@ -247,7 +247,7 @@ impl World {
         machine.views = None;
         machine.writing = false;
         machine.read.fill(Now::default());
-        machine.epochs.fill(ringward::cluster::Epoch(0));
+        machine.epochs.clear();
         machine.news = 0;
         let mut kept = Vec::new();
         for (function, slot) in machine.slots.iter_mut().enumerate() {
