@@ -2,9 +2,10 @@
 //! before a restart, and those that nobody needs any more.
 
 use super::case::Case;
-use super::claim::Purpose;
+use super::claim::{Claim, Purpose};
+use super::io::Now;
 use super::manager::{Manager, Mode};
-use super::{Errand, Management};
+use super::{Errand, Management, Message};
 use crate::cluster::ServerName;
 
 impl Management {
@@ -33,6 +34,44 @@ impl Management {
                 self.inherit(&function);
             }
         }
+    }
+
+    /// Who is out of the group leaves its recoveries to who claimed it, and says how far they are:
+    /// else the VIP would have to wait until all that it may have granted is out.
+    pub(super) fn hand_over(&mut self) {
+        let Some(record) = self.context.ledger.away(&self.context.config.me) else {
+            return;
+        };
+        let (heir, out) = (record.claim.owner.clone(), record.claim.epoch);
+        if heir == self.context.config.me || self.context.in_group() {
+            return;
+        }
+        let cases = self.cases.values().filter_map(Case::left);
+        let doubts = self.managers.values().filter_map(Manager::left);
+        let left: Vec<(Claim, Now)> = cases.chain(doubts).collect();
+        for (Claim { function, epoch, .. }, until) in left {
+            self.leave(&function);
+            let left_ms = Now(until.since(self.context.now)).as_millis() + 1;
+            let message = Message::HandOver {
+                function,
+                epoch,
+                out,
+                left_ms,
+            };
+            self.context.send(&heir, message);
+        }
+    }
+
+    /// When no holder under an older claim is left, if a claim of ours was won just now.
+    fn out(&self, claim: &Claim) -> Now {
+        let handed = self.handed.get(&claim.function).filter(|handed| {
+            // Its sender could not act for the function since: it is out under the same claim.
+            let record = self.context.ledger.away(&handed.sender);
+            handed.epoch.next() == claim.epoch
+                && record.is_some_and(|record| record.claim.epoch == handed.out)
+        });
+        let out = self.context.out(&claim.function);
+        handed.map_or(out, |handed| out.min(handed.until))
     }
 
     /// Our own fresh claim, whose target is still in Network examination mode.
@@ -73,7 +112,8 @@ impl Management {
             .managers
             .get(function)
             .and_then(|manager| manager.partner.clone());
-        let out = self.context.out(function);
+        let out = self.out(&record.claim);
+        self.handed.remove(function);
         let context = &mut self.context;
         let case = Case::resume(context, record.claim, &record.state, partner, out);
         self.context.look_again();

@@ -94,6 +94,31 @@ pub enum Message {
         /// Who is in trouble.
         target: ServerName,
     },
+    /// When did you hear of `server` last? A waiting P2 that does not hear P1 asks P1's managers.
+    HearOf {
+        /// Who is asked about.
+        server: ServerName,
+    },
+    /// So long ago.
+    HeardOf {
+        /// Who was asked about.
+        server: ServerName,
+        /// Milliseconds since its agent asked for its grant.
+        ago_ms: u64,
+    },
+
+    /// The sender was claimed itself and is no longer at the recovery of `function`: to who claimed
+    /// it.
+    HandOver {
+        /// Whose function.
+        function: ServerName,
+        /// The sender's claim on it. No VM had the VIP under it and none will.
+        epoch: Epoch,
+        /// The claim on the sender.
+        out: Epoch,
+        /// Older holders may have the VIP for so long, milliseconds.
+        left_ms: u64,
+    },
 
     /// Do you find `target` well? Asked before it is claimed.
     Confirm {

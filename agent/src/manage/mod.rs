@@ -90,6 +90,8 @@ pub struct Management {
     due: Now,
     /// Holders that run short and had no answer that helps, by function.
     unanswered: BTreeMap<ServerName, Question>,
+    /// Recoveries that servers handed over which were claimed by us.
+    handed: BTreeMap<ServerName, Handed>,
     /// Who waits for our services to restart.
     restart_for: Option<ServerName>,
 }
@@ -99,6 +101,19 @@ pub struct Management {
 struct Errand {
     claim: Claim,
     retry: Now,
+}
+
+/// A recovery that its owner is no longer at, since it was claimed itself.
+#[derive(Debug)]
+struct Handed {
+    /// That owner.
+    sender: ServerName,
+    /// Its claim on the function.
+    epoch: Epoch,
+    /// The claim on itself.
+    out: Epoch,
+    /// Older holders than it may have the VIP until then.
+    until: Now,
 }
 
 impl Management {
@@ -119,6 +134,7 @@ impl Management {
             next_read: Now::default(),
             due: Now::default(),
             unanswered: BTreeMap::new(),
+            handed: BTreeMap::new(),
             restart_for: None,
         }
     }
@@ -351,6 +367,7 @@ impl Management {
             }
         }
         self.drop_overruled_cases();
+        self.hand_over();
         self.inherit_orphans();
     }
 
@@ -376,12 +393,17 @@ impl Management {
             .map(|(f, _)| f.clone())
             .collect();
         for function in lost {
-            self.cases.remove(&function);
-            if let Some(manager) = self.managers.get_mut(&function) {
-                manager.regular(&mut self.context);
-                manager.realign(&mut self.context);
-                self.context.changed = true;
-            }
+            self.leave(&function);
+        }
+    }
+
+    /// Somebody else sees to a function from now on.
+    fn leave(&mut self, function: &ServerName) {
+        self.cases.remove(function);
+        if let Some(manager) = self.managers.get_mut(function) {
+            manager.regular(&mut self.context);
+            manager.realign(&mut self.context);
+            self.context.changed = true;
         }
     }
 

@@ -1,15 +1,13 @@
 //! Which part an input goes to.
 
-use super::claim::{Purpose, Record, State};
+use super::claim::{Claim, Purpose, Record, State};
 use super::guest::Guest;
 use super::manager::{Manager, Wish};
 use super::message::Depth;
 use super::placement::Sample;
 use super::question::Question;
-use super::{Asker, ClaimResult, Event, ExamId, Input, Management, Message, Now, Query};
+use super::{Asker, ClaimResult, Event, ExamId, Handed, Input, Management, Message, Now, Query};
 use crate::cluster::{Epoch, ServerName, Service};
-
-use super::claim::Claim;
 
 impl Management {
     /// Whether an input can make any part go on before its deadline. While nothing is at hand most
@@ -174,14 +172,46 @@ impl Management {
                 self.answer_late();
             }
             Message::Hear { target } => {
+                if let Some(manager) = self.managers.get_mut(&target) {
+                    manager.is_awaited(&mut self.context);
+                }
                 if self.managers.contains_key(&target) || self.cases.contains_key(&target) {
                     self.context.send(from, Message::Heard { target });
                 }
             }
             Message::Heard { target } => {
                 if let Some(manager) = self.managers.get_mut(&target) {
-                    manager.heard(&self.context, from);
+                    manager.heard(from, self.context.now);
                 }
+            }
+            Message::HearOf { server } => {
+                let manager = self.managers.get(&server);
+                if let Some(at) = manager.and_then(|manager| manager.agent_heard()) {
+                    let ago_ms = Now(self.context.now.since(at)).as_millis();
+                    self.context.send(from, Message::HeardOf { server, ago_ms });
+                }
+            }
+            Message::HeardOf { server, ago_ms } => {
+                let at = Now(self.context.now.since(Now::from_millis(ago_ms)));
+                for manager in self.managers.values_mut() {
+                    manager.heard(&server, at);
+                }
+            }
+            Message::HandOver {
+                function,
+                epoch,
+                out,
+                left_ms,
+            } => {
+                let until = self.context.now + Now::from_millis(left_ms).0;
+                let sender = from.clone();
+                let handed = Handed {
+                    sender,
+                    epoch,
+                    out,
+                    until,
+                };
+                self.handed.insert(function, handed);
             }
             Message::Confirm {
                 target,

@@ -110,6 +110,9 @@ fn name(message: &Message) -> &'static str {
         Message::GiveWord { .. } => "GiveWord",
         Message::Hear { .. } => "Hear",
         Message::Heard { .. } => "Heard",
+        Message::HearOf { .. } => "HearOf",
+        Message::HeardOf { .. } => "HeardOf",
+        Message::HandOver { .. } => "HandOver",
         Message::Confirm {
             depth: Depth::Network,
             ..

@@ -147,6 +147,16 @@ impl Case {
         }
     }
 
+    /// The claim, and when no older holder is left, if no VM had the VIP under it and another server
+    /// can go on from here.
+    pub(super) fn left(&self) -> Option<(Claim, Now)> {
+        let early = matches!(
+            self.stage,
+            Stage::Place { .. } | Stage::Starting { .. } | Stage::AwaitVip { .. }
+        );
+        (early && !self.vip_ordered).then(|| (self.claim.clone(), self.not_before))
+    }
+
     pub(super) fn epoch(&self) -> Epoch {
         self.claim.epoch
     }

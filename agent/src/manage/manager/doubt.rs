@@ -5,7 +5,7 @@ use crate::cluster::ServerName;
 use crate::manage::Event;
 use crate::manage::claim::{Claim, Purpose, Record, State};
 use crate::manage::context::Context;
-use crate::manage::io::{ClaimResult, Output};
+use crate::manage::io::{ClaimResult, Now, Output};
 use crate::manage::job::Cause;
 use crate::manage::message::{Depth, Message, Sight};
 
@@ -13,6 +13,20 @@ use crate::manage::message::{Depth, Message, Sight};
 const SCOUTED: usize = 3;
 
 impl Opinion {
+    pub(super) fn new(context: &Context) -> Self {
+        Self {
+            since: context.now,
+            asked: 0,
+            unseen: false,
+            seen_by: None,
+        }
+    }
+
+    /// Whether somebody answered.
+    pub(super) fn is_known(&self) -> bool {
+        self.unseen || self.seen_by.is_some()
+    }
+
     /// Whether the target may be claimed as far as others are concerned: nobody finds it well, and
     /// somebody says so or all had their time.
     pub(super) fn is_against(&self, over: bool) -> bool {
@@ -30,7 +44,7 @@ impl Manager {
             return self.tick(context);
         }
         context.ask_loads();
-        let opinion = self.ask_others(context, Depth::Network);
+        let opinion = self.ask_others(context);
         self.scout(context);
         self.mode = Mode::NetworkExamination(Doubt {
             opinion,
@@ -41,30 +55,22 @@ impl Manager {
         self.doubt_on(context)
     }
 
-    /// Asks whether others find the target well: the other manager and third servers whether it
-    /// answers at all, one of them whether its services do. Who looks at services makes work for a
-    /// target that may only be slow.
-    pub(super) fn ask_others(&self, context: &mut Context, depth: Depth) -> Opinion {
-        let partner = self
-            .partner
-            .clone()
-            .filter(|partner| *partner != self.target);
-        let thirds = context.witnesses(&self.target, partner.as_ref());
-        let most = match depth {
-            Depth::Network => usize::MAX,
-            Depth::Service => 1,
-        };
-        let peers: Vec<ServerName> = partner.into_iter().chain(thirds).take(most).collect();
-        for peer in &peers {
-            let target = self.target.clone();
-            context.send(peer, Message::Confirm { target, depth });
+    /// Asks whether others find that the target answers at all.
+    fn ask_others(&self, context: &mut Context) -> Opinion {
+        let mut opinion = Opinion::new(context);
+        for peer in self.witnesses(context) {
+            let (target, depth) = (self.target.clone(), Depth::Network);
+            context.send(&peer, Message::Confirm { target, depth });
+            opinion.asked += 1;
         }
-        Opinion {
-            since: context.now,
-            asked: peers.len(),
-            unseen: false,
-            seen_by: None,
-        }
+        opinion
+    }
+
+    /// Who may be asked about the target: the other manager, then third servers.
+    pub(super) fn witnesses(&self, context: &Context) -> Vec<ServerName> {
+        let partner = self.partner.as_ref().filter(|name| **name != self.target);
+        let thirds = context.witnesses(&self.target, partner);
+        partner.cloned().into_iter().chain(thirds).collect()
     }
 
     /// The servers behind may be gone as well: they are looked at now, by us and by others, so
@@ -157,6 +163,17 @@ impl Manager {
             Step::Won { .. } => {}
         }
         None
+    }
+
+    /// A claim that was won and has no case yet, and when no older holder is left.
+    pub(in crate::manage) fn left(&self) -> Option<(Claim, Now)> {
+        match &self.mode {
+            Mode::NetworkExamination(Doubt {
+                claim: Step::Won { claim, out },
+                ..
+            }) => Some((claim.clone(), *out)),
+            _ => None,
+        }
     }
 
     pub(super) fn network_recovered(&mut self, context: &mut Context) -> Option<Wish> {

@@ -170,6 +170,8 @@ pub(super) struct Manager {
     seen: bool,
     /// When the target's agent last asked for its grant, or this program began.
     asked: Now,
+    /// When it last did.
+    agent_heard: Option<Now>,
     /// Began with the node: the whole cluster may be starting.
     grace: bool,
     /// P2 that takes P1's part.
@@ -192,6 +194,7 @@ impl Manager {
             healthy: false,
             seen: false,
             asked: context.now,
+            agent_heard: None,
             grace: context.now == context.started,
             acting: false,
             contradicted: false,
@@ -246,6 +249,17 @@ impl Manager {
     /// Whether a ping of the target is out.
     pub(super) fn awaits_network(&self) -> bool {
         self.exam.as_ref().is_some_and(Exam::awaits_network)
+    }
+
+    /// The other manager waits for us: the target was well and is not, whatever we know since our own
+    /// start.
+    pub(super) fn is_awaited(&mut self, context: &mut Context) {
+        if self.is_young(context) {
+            self.grace = false;
+            if self.mode == Mode::Regular && self.exam.is_none() {
+                self.examine(context);
+            }
+        }
     }
 
     fn is_network_overdue(&self, context: &Context) -> bool {
@@ -314,22 +328,22 @@ impl Manager {
 
     pub(super) fn deadline(&self, context: &Context) -> Now {
         let timings = context.timings();
+        let later = context.now + timings.t_wait;
         let mode = match &self.mode {
             Mode::Regular => Now(Duration::MAX),
             Mode::NetworkExamination(doubt) => match &doubt.claim {
                 Step::None => doubt.opinion.since + timings.t_cf,
                 Step::Tried { retry, .. } => *retry,
-                Step::Won { .. } => context.now + timings.t_wait,
+                Step::Won { .. } => later,
             },
             Mode::ServiceRecovery(Repair::Restarting { until }) => *until,
-            Mode::ServiceRecovery(Repair::Examining {
-                until,
-                opinion: None,
-            }) if self.exam.is_some() => self.asks_at(context, *until),
-            Mode::ServiceRecovery(Repair::Examining { .. }) if self.exam.is_none() => self.next,
+            Mode::ServiceRecovery(Repair::Examining { .. }) => {
+                let next = if self.exam.is_some() { later } else { self.next };
+                self.asks_at(context).map_or(next, |at| next.min(at))
+            }
             Mode::ServiceRecovery(Repair::Claiming(Step::Tried { retry, .. })) => *retry,
-            Mode::ServiceRecovery(_) => context.now + timings.t_wait,
-            Mode::BackupServer => context.now + timings.t_wait,
+            Mode::ServiceRecovery(_) => later,
+            Mode::BackupServer => later,
             Mode::TargetServerRecovery | Mode::Waiting { .. } => self.next,
         };
         let exam = self.exam.as_ref().map(|exam| exam.deadline(context));
@@ -455,6 +469,12 @@ impl Manager {
     /// The target's agent asks for its grant.
     pub(super) fn asked(&mut self, context: &Context) {
         self.asked = context.now;
+        self.agent_heard = Some(context.now);
+    }
+
+    /// When the target's agent last asked for its grant.
+    pub(super) fn agent_heard(&self) -> Option<Now> {
+        self.agent_heard
     }
 
     fn is_agent_silent(&self, context: &Context) -> bool {

@@ -2,7 +2,7 @@
 //! well, the function is claimed.
 
 use super::doubt::claim;
-use super::{Manager, Mode, Repair, Wish};
+use super::{Manager, Mode, Opinion, Repair, Wish};
 use crate::manage::Event;
 use crate::manage::context::Context;
 use crate::manage::exam::Verdict;
@@ -36,23 +36,39 @@ impl Manager {
         self.examine(context);
     }
 
-    /// When others are asked about a service that was restarted: most are well before, and to be
-    /// looked at is work for a target that is just starting them.
-    pub(super) fn asks_at(&self, context: &Context, until: Now) -> Now {
-        Now(until.since(Now(context.timings().t_sw / 2)))
+    /// When another server is asked about a service that was restarted: most are well before, and
+    /// to be looked at is work for a target that is just starting them. A second one is asked if the
+    /// first does not answer.
+    pub(super) fn asks_at(&self, context: &Context) -> Option<Now> {
+        let Mode::ServiceRecovery(Repair::Examining { until, opinion }) = &self.mode else {
+            return None;
+        };
+        let t_sw = context.timings().t_sw;
+        let before = match opinion {
+            None => t_sw / 2,
+            Some(opinion) if opinion.is_known() || opinion.asked != 1 => return None,
+            Some(_) if self.witnesses(context).len() < 2 => return None,
+            Some(_) => t_sw / 4,
+        };
+        Some(Now(until.since(Now(before))))
     }
 
     pub(super) fn ask_in_time(&mut self, context: &mut Context) {
-        let Mode::ServiceRecovery(Repair::Examining {
-            until,
-            opinion: None,
-        }) = self.mode
-        else {
+        if self.asks_at(context).is_none_or(|at| context.now < at) {
+            return;
+        }
+        let Mode::ServiceRecovery(Repair::Examining { opinion, .. }) = &self.mode else {
             return;
         };
-        if context.now >= self.asks_at(context, until) {
-            let opinion = Some(self.ask_others(context, Depth::Service));
-            self.mode = Mode::ServiceRecovery(Repair::Examining { until, opinion });
+        let mut asked = opinion.clone().unwrap_or_else(|| Opinion::new(context));
+        let witnesses = self.witnesses(context);
+        if let Some(peer) = witnesses.get(asked.asked) {
+            asked.asked += 1;
+            let (target, depth) = (self.target.clone(), Depth::Service);
+            context.send(peer, Message::Confirm { target, depth });
+        }
+        if let Mode::ServiceRecovery(Repair::Examining { opinion, .. }) = &mut self.mode {
+            *opinion = Some(asked);
         }
     }
 

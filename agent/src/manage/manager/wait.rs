@@ -4,6 +4,7 @@ use super::{Known, Manager, Mode, Repair, Wish};
 use crate::cluster::{Priority, ServerName};
 use crate::manage::Event;
 use crate::manage::context::Context;
+use crate::manage::io::Now;
 use crate::manage::message::Message;
 
 impl Manager {
@@ -21,6 +22,9 @@ impl Manager {
         context.log(Event::P2Wait {});
         let target = self.target.clone();
         context.send(&p1, Message::Hear { target });
+        if context.now.since(heard) >= context.timings().t_nd {
+            self.hear_of(context, &p1);
+        }
         if context.now.since(heard) <= 2 * context.timings().t_nd || !context.in_group() {
             return None;
         }
@@ -38,11 +42,23 @@ impl Manager {
         None
     }
 
-    /// Any sign of life of P1 while we wait.
-    pub(in crate::manage) fn heard(&mut self, context: &Context, from: &ServerName) {
+    /// Only the way from P1 to us may be cut: its managers hear it too.
+    fn hear_of(&self, context: &mut Context, p1: &ServerName) {
+        let me = context.me();
+        let managers = context.operation.of(p1).map(|task| &task.manager);
+        let others = managers.filter(|name| **name != me && **name != self.target);
+        let others: Vec<ServerName> = others.cloned().collect();
+        for to in &others {
+            let server = p1.clone();
+            context.send(to, Message::HearOf { server });
+        }
+    }
+
+    /// A sign of life of P1 then, while we wait.
+    pub(in crate::manage) fn heard(&mut self, from: &ServerName, at: Now) {
         if let Mode::Waiting { p1, heard, .. } = &mut self.mode {
             if p1 == from {
-                *heard = context.now;
+                *heard = at.max(*heard);
             }
         }
     }

@@ -162,8 +162,7 @@ impl Figures {
 const STEPS_SAY: &str = "\
 ! no term explains it; the step that takes longer says why:
 taken over: its P1 is in trouble itself; another server extends to it when it has claimed that P1
-examined: the second opinion was asked of a server in trouble, and T_cf waited for
-VIP set: its recovery was taken over from a server that was claimed; the older VM's grant (vm_ttl) is waited for
+examined: less where its P1, in trouble itself, was claimed after the first ping; who takes over waits for no second
 ";
 
 const STEPS: [&str; 6] = [

@@ -137,10 +137,12 @@ fn read(world: &World, target: &str, struck: Now, outages: &[(Now, Now)]) -> any
         .first(None, Step::Trouble)
         .with_context(|| format!("nobody detected the trouble of {target}"))?;
     let ordered = log.first(None, Step::Ordered).map(|(at, _)| at);
-    let detected = log.first(Some(server), Step::Trouble).map(|(at, _)| at);
-    // Who took the recovery over later detected nothing itself.
-    let detected = detected.filter(|at| ordered.is_none_or(|ordered| *at <= ordered));
-    let detected = detected.unwrap_or(found);
+    // The one with which it began to recover: a P2 detects the trouble once more when it takes P1's
+    // part. Who took the recovery over later detected nothing itself.
+    let before = |(at, _): &(Now, &str)| ordered.is_none_or(|ordered| *at <= ordered);
+    let detected = log.all(Some(server), Step::Trouble).filter(before).last();
+    let detected = detected.or_else(|| log.all(None, Step::Trouble).filter(before).last());
+    let detected = detected.map_or(found, |(at, _)| at);
     let last = |step| log.last(None, step).map(|(at, _)| at);
     let marks = [
         ordered,
