@@ -1,8 +1,8 @@
 //! The operation file: who manages whom (paper, section 2.6, Fig. 6).
 
 use std::fmt;
-use std::sync::Arc;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 

@@ -49,7 +49,13 @@ impl Management {
         let cases = self.cases.values().filter_map(Case::left);
         let doubts = self.managers.values().filter_map(Manager::left);
         let left: Vec<(Claim, Now)> = cases.chain(doubts).collect();
-        for (Claim { function, epoch, .. }, until) in left {
+        for (
+            Claim {
+                function, epoch, ..
+            },
+            until,
+        ) in left
+        {
             self.leave(&function);
             let left_ms = Now(until.since(self.context.now)).as_millis() + 1;
             let message = Message::HandOver {

@@ -338,7 +338,11 @@ impl Manager {
             },
             Mode::ServiceRecovery(Repair::Restarting { until }) => *until,
             Mode::ServiceRecovery(Repair::Examining { .. }) => {
-                let next = if self.exam.is_some() { later } else { self.next };
+                let next = if self.exam.is_some() {
+                    later
+                } else {
+                    self.next
+                };
                 self.asks_at(context).map_or(next, |at| next.min(at))
             }
             Mode::ServiceRecovery(Repair::Claiming(Step::Tried { retry, .. })) => *retry,
