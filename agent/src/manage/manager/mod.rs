@@ -44,8 +44,8 @@
 //!   well: the fault is this server's own. It has nothing restarted then until it found it well too.
 //! * Service recovery -> Backup server: still not (St2), and the claim is ours. Background job 2.
 //! * Backup server, Target server recovery: see [`super::case`], which carries them out.
-//! * Waiting: P2 in trouble awaits R, U or D, and asks P1 for a sign of life every `t_wait`. After
-//!   2 T_nd without one it acts as P1.
+//! * Waiting: P2 in trouble awaits R, U or D, and asks P1 for a sign of life every `t_wait`; if none
+//!   comes, it asks P1's managers when they heard of it. After 2 T_nd without one it acts as P1.
 
 mod doubt;
 mod repair;
