@@ -64,9 +64,17 @@ need_room() {
     "Nothing was built. Make room, or if the store is old: nix-collect-garbage"
 }
 
+# Every name that `run` takes: all, the files, and their cases by short and by long name.
 experiments() {
-  local f
-  for f in testbed/experiments/*.toml; do basename "$f" .toml; done | xargs
+  local file of
+  {
+    echo paper
+    for file in testbed/experiments/*.toml; do
+      of=$(basename "$file" .toml)
+      echo "$of"
+      sed -n '/^\[\[case\]\]/,$ s,^name = "\(.*\)"$,\1 '"$of"'/\1,p' "$file"
+    done
+  } | xargs
 }
 
 # Builds the flake's output $1 and keeps it from the garbage collector as result-$1.

@@ -1,14 +1,14 @@
 //! What must hold after every experiment, whatever it tested.
 //!
 //! * At most one MAC answers for a VIP at any time, and a VIP moves only as the trouble explains:
-//!   away and home again, by the LAN capture.
-//! * At most one running backup VM for a function, and none at the end.
-//! * The ring is as at the start: group, separation, operation and trouble files, VIPs at home.
+//!   away and, when the target is awaited, home again, by the LAN capture.
+//! * At most one running backup VM for a function, and none when all is at home.
+//! * The ring is then as at the start: group, separation, operation and trouble files, VIPs at home.
 //! * Epochs only rise and no claim disappears.
 
 use super::ring::RingState;
 use super::site::SiteServer;
-use super::spec::TroubleKind;
+use super::spec::{Strike, Until};
 use crate::report::clock;
 use crate::report::owners::Owners;
 use crate::report::story::Story;
@@ -24,10 +24,10 @@ use std::time::Duration;
 pub struct Evidence<'a> {
     /// All servers.
     pub servers: &'a [SiteServer],
-    /// What was done.
-    pub trouble: TroubleKind,
-    /// To whom.
-    pub targets: &'a [String],
+    /// What was done to whom.
+    pub strikes: &'a [Strike],
+    /// How far the run went.
+    pub until: Until,
     /// Looks at the ring, the first before the trouble, the last after the recovery.
     pub looks: &'a [(Duration, RingState)],
     /// Who answered for which VIP; `None` when the capture could not be read.
@@ -96,6 +96,7 @@ pub fn audit(evidence: &Evidence<'_>) -> Vec<Finding> {
     found(Rule::OneVm, one_vm(evidence));
     found(Rule::Epochs, epochs(evidence));
     match evidence.looks {
+        [_, .., _] if evidence.until == Until::Function => {}
         [(_, before), .., (_, after)] => found(Rule::Ring, ring(evidence, before, after)),
         _ => found(
             Rule::Evidence,
@@ -121,12 +122,19 @@ fn one_owner(evidence: &Evidence<'_>, owners: &Owners) -> Vec<String> {
         .collect();
     for server in evidence.servers {
         let succession = owners.succession(server.vip);
-        let moves = evidence.trouble.needs_backup() && evidence.targets.contains(&server.name);
+        let mut strikes = evidence.strikes.iter();
+        let moves = strikes.any(|s| s.server == server.name && s.trouble.needs_backup());
         let explained = match succession[..] {
             [] => !moves,
             [only] => only == server.mac,
             [first, away, last] => {
                 moves && first == server.mac && last == server.mac && away != server.mac
+            }
+            [first, away] => {
+                moves
+                    && evidence.until == Until::Function
+                    && first == server.mac
+                    && away != server.mac
             }
             _ => false,
         };
@@ -136,10 +144,10 @@ fn one_owner(evidence: &Evidence<'_>, owners: &Owners) -> Vec<String> {
                 .map(Mac::to_string)
                 .collect::<Vec<_>>()
                 .join(" -> ");
-            let should = if moves {
-                "away and home again"
-            } else {
-                "staying at home"
+            let should = match evidence.until {
+                _ if !moves => "staying at home",
+                Until::Function => "away",
+                Until::Home => "away and home again",
             };
             let was = if path.is_empty() {
                 "not claimed by anybody".to_owned()
@@ -172,6 +180,7 @@ fn one_vm(evidence: &Evidence<'_>) -> Vec<String> {
         }
     }
     let last = evidence.looks.last().map(|(_, look)| &look.vms);
+    let last = last.filter(|_| evidence.until == Until::Home);
     for (server, vms) in last.into_iter().flatten() {
         texts.extend(
             vms.iter()
@@ -243,6 +252,7 @@ fn ring(evidence: &Evidence<'_>, before: &RingState, after: &RingState) -> Vec<S
 mod tests {
     use super::*;
     use crate::experiment::ring::tests::{regular, two_servers};
+    use crate::experiment::spec::TroubleKind;
     use crate::report::owners::tests::{BACKUP, HOME, VIP, claims};
     use crate::report::story::Entry;
 
@@ -262,8 +272,11 @@ mod tests {
         let owners = Owners::read(&claims(macs)[..], &[VIP], Duration::ZERO).unwrap();
         let evidence = Evidence {
             servers: &two_servers(),
-            trouble,
-            targets: &["ftp".to_owned()],
+            strikes: &[Strike {
+                server: "ftp".to_owned(),
+                trouble,
+            }],
+            until: Until::Home,
             looks: &looks,
             owners: Some(&owners),
             story: &story,
@@ -341,8 +354,8 @@ mod tests {
     fn missing_evidence_is_a_finding() {
         let evidence = Evidence {
             servers: &[],
-            trouble: TroubleKind::St1,
-            targets: &[],
+            strikes: &[],
+            until: Until::Home,
             looks: &[],
             owners: None,
             story: &Story::default(),

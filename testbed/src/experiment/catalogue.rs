@@ -3,17 +3,24 @@
 use super::spec::{Experiment, SpecError};
 use std::path::Path;
 
-/// Name and text of every built-in file, in the order of `--list`.
-const BUILT_IN: [(&str, &str); 2] = [
+/// Name and text of every built-in file, in the order of the paper.
+const BUILT_IN: [(&str, &str); 3] = [
     (
-        "testbed/experiments/st1.toml",
-        include_str!("../../experiments/st1.toml"),
+        "testbed/experiments/fig13.toml",
+        include_str!("../../experiments/fig13.toml"),
     ),
     (
-        "testbed/experiments/nt2.toml",
-        include_str!("../../experiments/nt2.toml"),
+        "testbed/experiments/fig14.toml",
+        include_str!("../../experiments/fig14.toml"),
+    ),
+    (
+        "testbed/experiments/fig15.toml",
+        include_str!("../../experiments/fig15.toml"),
     ),
 ];
+
+/// The word for all of them.
+const ALL: &str = "paper";
 
 /// Why an experiment was not found.
 #[derive(Debug, thiserror::Error)]
@@ -33,38 +40,43 @@ pub enum CatalogueError {
     Spec(#[from] SpecError),
 }
 
-/// All built-in experiments.
+/// All cases of all built-in experiments.
 ///
 /// # Errors
 /// When a built-in file is malformed; a test keeps that from being built.
 pub fn all(servers: &[&str]) -> Result<Vec<Experiment>, SpecError> {
-    BUILT_IN
-        .iter()
-        .map(|(origin, text)| Experiment::parse(origin, text, servers))
-        .collect()
+    let mut all = Vec::new();
+    for (origin, text) in BUILT_IN {
+        all.extend(Experiment::parse(origin, text, servers)?);
+    }
+    Ok(all)
 }
 
-/// The experiment called `name`, or the one in the file `name` when that ends in `.toml`.
+/// What `name` stands for: a file that ends in `.toml`, all that is built in (`paper`), one of the
+/// experiments with all its cases (`fig14`), or one case (`fig14/nt1-nt2`, or `nt2` alone).
 ///
 /// # Errors
 /// [`CatalogueError::Unknown`] lists the known names; a malformed file is reported as such.
-pub fn find(name: &str, servers: &[&str]) -> Result<Experiment, CatalogueError> {
-    if name.ends_with(".toml") {
+pub fn find(name: &str, servers: &[&str]) -> Result<Vec<Experiment>, CatalogueError> {
+    if Path::new(name).extension().is_some_and(|end| end == "toml") {
         return Ok(Experiment::read(Path::new(name), servers)?);
     }
-    let experiments = all(servers)?;
-    let known = experiments
-        .iter()
-        .map(|e| e.name.as_str())
-        .collect::<Vec<_>>()
-        .join(", ");
-    experiments
-        .into_iter()
-        .find(|e| e.name == name)
-        .ok_or_else(|| CatalogueError::Unknown {
-            name: name.to_owned(),
-            known,
-        })
+    let all = all(servers)?;
+    if name == ALL {
+        return Ok(all);
+    }
+    let is = |e: &&Experiment| e.suite == name || e.case == name || e.name() == name;
+    let found: Vec<Experiment> = all.iter().filter(is).cloned().collect();
+    if found.is_empty() {
+        let mut known = vec![ALL.to_owned()];
+        for e in &all {
+            known.extend((!known.contains(&e.suite)).then(|| e.suite.clone()));
+        }
+        known.extend(all.iter().map(Experiment::name));
+        let (name, known) = (name.to_owned(), known.join(", "));
+        return Err(CatalogueError::Unknown { name, known });
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -75,27 +87,46 @@ mod tests {
 
     #[test]
     fn every_built_in_file_is_good_and_named_like_its_experiment() {
-        let experiments = all(&SERVERS).unwrap();
-        for (experiment, (origin, _)) in experiments.iter().zip(BUILT_IN) {
-            assert_eq!(
-                origin,
-                format!("testbed/experiments/{}.toml", experiment.name)
-            );
+        for (origin, text) in BUILT_IN {
+            let cases = Experiment::parse(origin, text, &SERVERS).unwrap();
+            let path = format!("testbed/experiments/{}.toml", cases[0].suite);
+            assert_eq!(origin, path);
+        }
+    }
+
+    #[test]
+    fn a_name_stands_for_all_a_figure_or_a_case() {
+        let count = |name| find(name, &SERVERS).unwrap().len();
+        assert_eq!(
+            ["paper", "fig13", "fig14", "fig15"].map(count),
+            [14, 4, 9, 1]
+        );
+        for name in ["nt2", "fig13/nt2", "fig14/st2-nt1"] {
+            let found = find(name, &SERVERS).unwrap();
+            assert_eq!(found.len(), 1, "{name}");
+            assert!(found[0].name().ends_with(name));
+        }
+        // A case's name alone says which it is.
+        let all = all(&SERVERS).unwrap();
+        for e in &all {
+            assert_eq!(count(&e.case), 1, "{}", e.case);
         }
     }
 
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
-        insta::assert_snapshot!(find("nt3", &SERVERS).unwrap_err(),
-            @r#"there is no experiment "nt3"; known are st1, nt2, or give the path of a file that ends in .toml"#);
+        insta::assert_snapshot!(find("nt3", &SERVERS).unwrap_err());
     }
 
     #[test]
     fn a_file_of_the_operator_is_read_where_it_lies() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mine.toml");
-        std::fs::write(&path, BUILT_IN[1].1.replace("\"nt2\"", "\"mine\"")).unwrap();
-        assert_eq!(find(path.to_str().unwrap(), &SERVERS).unwrap().name, "mine");
+        std::fs::write(&path, BUILT_IN[2].1.replace("\"fig15\"", "\"mine\"")).unwrap();
+        assert_eq!(
+            find(path.to_str().unwrap(), &SERVERS).unwrap()[0].suite,
+            "mine"
+        );
         let missing = find("missing.toml", &SERVERS).unwrap_err().to_string();
         assert!(missing.contains("missing.toml"), "{missing}");
     }

@@ -3,7 +3,7 @@
 use super::catalogue;
 use super::progress;
 use super::rundir::RunDir;
-use super::session::{self, Order};
+use super::session::{self, Finished, Order};
 use super::site::Site;
 use super::spec::Experiment;
 use crate::report::table::Style;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Runs experiments and lays their figures beside the paper's.
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
-    /// Names of experiments, or paths of experiment files that end in .toml.
+    /// Experiments (fig14), cases of them (fig14/st2-nt1), all (paper), or files that end in .toml.
     pub names: Vec<String>,
     /// Lists the experiments.
     #[arg(long)]
@@ -22,8 +22,8 @@ pub struct RunArgs {
     /// Runs each experiment this many times instead of as often as its file says.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub repeats: Option<u32>,
-    /// Directory for everything about the run; new or empty. With several experiments it gets one
-    /// folder for each. [default: runs/NAME-TIME]
+    /// Directory for everything about the run; new or empty. With several cases it gets one folder
+    /// for each. [default: runs/NAME-TIME]
     #[arg(long)]
     pub out: Option<PathBuf>,
     /// Leaves the machines running when an experiment fails.
@@ -52,82 +52,100 @@ pub fn run(
     if args.names.is_empty() {
         bail!("no experiment given; there are:\n{}", list(servers)?);
     }
-    let experiments: Vec<Experiment> = args
-        .names
-        .iter()
-        .map(|name| Ok(catalogue::find(name, servers)?))
-        .collect::<anyhow::Result<_>>()?;
+    let mut experiments: Vec<Experiment> = Vec::new();
+    for name in &args.names {
+        for experiment in catalogue::find(name, servers)? {
+            if experiments.iter().any(|e| e.name() == experiment.name()) {
+                bail!("{} is given twice; use --repeats", experiment.name());
+            }
+            experiments.push(experiment);
+        }
+    }
     let now = jiff::Timestamp::now()
         .strftime("%Y%m%dT%H%M%SZ")
         .to_string();
-    let places = experiments
-        .iter()
-        .enumerate()
-        .map(|(index, experiment)| {
-            let twice = experiments[..index]
-                .iter()
-                .any(|e| e.name == experiment.name);
-            if twice {
-                bail!("{} is given twice; use --repeats", experiment.name);
-            }
-            let place = place(
-                args.out.as_deref(),
-                &experiment.name,
-                experiments.len(),
-                &now,
-            );
-            RunDir::check(&place)?;
-            Ok(place)
-        })
-        .collect::<anyhow::Result<Vec<PathBuf>>>()?;
+    let root = root(args, &now);
+    RunDir::check(&root)?;
 
     let mut site = open()?;
-    let mut dirs = places
-        .iter()
-        .map(|place| RunDir::create(place))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut whole = RunDir::create(&root)?;
+    let several = experiments.len() > 1;
     let mut progress = progress::for_stderr();
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let style = if colour { Style::Colour } else { Style::Plain };
-    let mut good = true;
+    let mut done: Vec<Finished> = Vec::new();
     let mut outcome = Ok(());
-    for (index, (experiment, dir)) in experiments.iter().zip(&mut dirs).enumerate() {
-        let repeats = args.repeats.unwrap_or(experiment.repeats);
+    for (index, experiment) in experiments.iter().enumerate() {
         let order = Order {
-            repeats,
+            repeats: args.repeats.unwrap_or(experiment.repeats),
             fresh: args.fresh && index == 0,
             style,
         };
-        match session::run(site.as_mut(), progress.as_mut(), experiment, order, dir) {
-            Ok(ended_well) => good &= ended_well,
+        if several {
+            let left = experiments.len() - index - 1;
+            let name = experiment.name();
+            progress.print(&format!(
+                "{name}: {} of {}, {left} left",
+                index + 1,
+                experiments.len()
+            ));
+        }
+        let (site, progress) = (site.as_mut(), progress.as_mut());
+        let finished = if several {
+            RunDir::create(&root.join(experiment.name()))
+                .map_err(anyhow::Error::from)
+                .and_then(|mut dir| session::run(site, progress, experiment, order, &mut dir))
+        } else {
+            session::run(site, progress, experiment, order, &mut whole)
+        };
+        match finished {
+            Ok(finished) => done.push(finished),
             Err(error) => outcome = Err(error),
         }
+        let bad = done.last().is_some_and(|finished| !finished.result.good);
         let stop = outcome.is_err() || site.sleep(std::time::Duration::ZERO).is_err();
-        if stop || (args.keep && !good) {
+        if stop || (args.keep && bad) {
             break;
         }
     }
+    let good = done.len() == experiments.len() && done.iter().all(|f| f.result.good);
+    let reported = session::conclude(&done, &experiments, several, &mut whole);
     let finished = site.finish(args.keep && (!good || outcome.is_err()));
-    outcome.and(finished).map(|()| good)
+    progress.print(&format!("Everything about it: {}", root.display()));
+    outcome.and(reported).and(finished).map(|()| good)
 }
 
-/// Where an experiment's run directory is.
-fn place(out: Option<&Path>, name: &str, of: usize, now: &str) -> PathBuf {
-    match out {
-        Some(out) if of == 1 => out.to_owned(),
-        Some(out) => out.join(name),
-        None => PathBuf::from("runs").join(format!("{name}-{now}")),
-    }
+/// Where everything goes.
+fn root(args: &RunArgs, now: &str) -> PathBuf {
+    let name = |name: &String| {
+        let stem = Path::new(name).file_stem().unwrap_or_default();
+        let path = if name.ends_with(".toml") {
+            stem.to_string_lossy()
+        } else {
+            name.into()
+        };
+        path.replace('/', "-")
+    };
+    let names: Vec<String> = args.names.iter().map(name).collect();
+    let run = || PathBuf::from("runs").join(format!("{}-{now}", names.join("-")));
+    args.out.clone().unwrap_or_else(run)
 }
 
 /// One line an experiment.
 fn list(servers: &[&str]) -> anyhow::Result<String> {
     let experiments = catalogue::all(servers)?;
-    let width = experiments.iter().map(|e| e.name.len()).max().unwrap_or(0);
-    Ok(experiments
-        .iter()
-        .map(|e| format!("{:width$}  {}\n", e.name, e.title))
-        .collect())
+    let names: Vec<String> = experiments.iter().map(Experiment::name).collect();
+    let width = names.iter().map(String::len).max().unwrap_or(0);
+    let mut text = String::new();
+    let mut suite = "";
+    for (experiment, name) in experiments.iter().zip(&names) {
+        if experiment.suite != suite {
+            suite = &experiment.suite;
+            text += &format!("{suite:width$}  {}\n", experiment.suite_title);
+        }
+        text += &format!("{name:width$}  {}\n", experiment.title);
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -147,25 +165,25 @@ mod tests {
 
     fn error(args: &RunArgs) -> String {
         let closed = || -> anyhow::Result<Box<dyn Site>> { bail!("opened") };
-        format!("{:#}", run(args, &["ftp"], closed).unwrap_err())
+        format!(
+            "{:#}",
+            run(args, &["mail", "web1", "ftp"], closed).unwrap_err()
+        )
     }
 
     #[test]
     fn mistakes_are_found_before_anything_is_started() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("x"), "").unwrap();
-        assert!(error(&args(&[])).starts_with("no experiment given; there are:\nst1  Service"));
-        assert!(error(&args(&["nt2", "nt7"])).contains("known are st1, nt2"));
+        assert!(error(&args(&[])).starts_with("no experiment given; there are:\nfig13  "));
+        assert!(error(&args(&["nt2", "nt7"])).contains("known are paper, fig13, fig14"));
         let out = Some(dir.path().to_owned());
         let used = error(&RunArgs {
             out: out.clone(),
             ..args(&["nt2"])
         });
         assert!(used.contains("exists and is not empty"), "{used}");
-        let twice = error(&RunArgs {
-            out,
-            ..args(&["nt2", "nt2"])
-        });
+        let twice = error(&args(&["nt2", "fig13"]));
         assert!(twice.contains("given twice"), "{twice}");
         let new = dir.path().join("new");
         let opened = error(&RunArgs {
@@ -177,10 +195,13 @@ mod tests {
     }
 
     #[test]
-    fn every_experiment_has_a_place_of_its_own() {
-        let out = Path::new("o");
-        assert_eq!(place(Some(out), "nt2", 1, "T"), Path::new("o"));
-        assert_eq!(place(Some(out), "nt2", 2, "T"), Path::new("o/nt2"));
-        assert_eq!(place(None, "nt2", 2, "T"), Path::new("runs/nt2-T"));
+    fn the_run_directory_is_named_after_what_was_asked_for() {
+        let root = |names: &[&str]| root(&args(names), "T");
+        assert_eq!(root(&["nt2"]), Path::new("runs/nt2-T"));
+        assert_eq!(
+            root(&["fig13", "fig14/st2-nt1"]),
+            Path::new("runs/fig13-fig14-st2-nt1-T")
+        );
+        assert_eq!(root(&["my/own.toml"]), Path::new("runs/own-T"));
     }
 }

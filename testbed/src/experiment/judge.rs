@@ -6,7 +6,7 @@ use super::fault;
 use super::rundir::RunDir;
 use super::runner::Run;
 use super::site::{SiteServer, node};
-use super::spec::{Experiment, Measure};
+use super::spec::{Experiment, Measure, TroubleKind};
 use crate::report::access::{self, Access};
 use crate::report::figures::Measured;
 use crate::report::owners::Owners;
@@ -44,8 +44,8 @@ pub fn judge(
     let story = run.story();
     let now = run.site().now();
     let mut failures = run.failures.clone();
-    let accesses: Vec<(String, Vec<Access>)> = experiment
-        .targets
+    let names = experiment.targets();
+    let accesses: Vec<(String, Vec<Access>)> = names
         .iter()
         .map(|target| {
             let path = dir.path().join(folder).join(format!("client/{target}.log"));
@@ -78,7 +78,8 @@ pub fn judge(
         failures.extend(
             targets
                 .iter()
-                .flat_map(|target| lacking(experiment, target)),
+                .zip(&experiment.strikes)
+                .flat_map(|(target, strike)| lacking(experiment, strike.trouble, target)),
         );
     }
     let vips: Vec<_> = run.servers.iter().map(|server| server.vip).collect();
@@ -89,8 +90,8 @@ pub fn judge(
         .and_then(|file| Owners::read(BufReader::new(file), &vips, since).ok());
     let findings = audit::audit(&Evidence {
         servers: &run.servers,
-        trouble: experiment.trouble,
-        targets: &experiment.targets,
+        strikes: &experiment.strikes,
+        until: experiment.until,
         looks: &run.looks,
         owners: owners.as_ref(),
         story: &story,
@@ -120,11 +121,12 @@ fn draw(
     accesses: &[(String, Vec<Access>)],
     owners: Option<&Owners>,
 ) -> String {
+    let targets = experiment.targets();
     // A server that was restarted has another clock afterwards.
     let [before, after] = &run.clocks;
     let to_lab = |machine: &str, at: Duration| {
-        let restarted = experiment.targets.iter().any(|target| target == machine)
-            && before.to_lab(machine, at) > struck;
+        let restarted =
+            targets.iter().any(|target| target == machine) && before.to_lab(machine, at) > struck;
         let clocks = if restarted { after } else { before };
         clocks.to_lab(machine, at)
     };
@@ -144,19 +146,17 @@ fn draw(
         mac: server.mac,
     };
     let lanes: Vec<Lane> = run.servers.iter().map(lane).collect();
-    let targets = run
-        .servers
-        .iter()
-        .filter(|s| experiment.targets.contains(&s.name));
-    let what: Vec<String> = targets
-        .map(|server| fault::describe(experiment.trouble, server))
-        .collect();
+    let what = experiment.strikes.iter().filter_map(|strike| {
+        let server = run.servers.iter().find(|s| s.name == strike.server)?;
+        Some(fault::describe(strike.trouble, server))
+    });
+    let what: Vec<String> = what.collect();
     timeline::svg(&Scene {
         title: &experiment.title,
         what: &what.join(", "),
         struck,
         lanes: &lanes,
-        targets: &experiment.targets,
+        targets: &targets,
         story: &story,
         owners,
         accesses: &accesses,
@@ -186,7 +186,7 @@ fn read_target(target: &str, accesses: &[Access], struck: Duration, story: &Stor
 }
 
 /// Figures that the experiment asks for and the logs do not show.
-fn lacking(experiment: &Experiment, target: &TargetResult) -> Vec<String> {
+fn lacking(experiment: &Experiment, trouble: TroubleKind, target: &TargetResult) -> Vec<String> {
     let m = &target.measured;
     let found = [
         (Measure::Function, m.function, "a recovery of the function"),
@@ -205,7 +205,7 @@ fn lacking(experiment: &Experiment, target: &TargetResult) -> Vec<String> {
     let path = client::log_path(&target.server);
     found
         .into_iter()
-        .filter(|(measure, value, _)| experiment.wants(*measure) && value.is_none())
+        .filter(|(measure, value, _)| experiment.wants(*measure, trouble) && value.is_none())
         .map(|(measure, _, what)| {
             let log = match measure {
                 Measure::Disconnection => format!("the client's log {path}"),

@@ -1,7 +1,7 @@
 //! The steps of a run, how long each should take and when waiting for it ends.
 
 use super::progress::Phase;
-use super::spec::{Experiment, TroubleKind};
+use super::spec::{Experiment, Until};
 use crate::report::analytical::{self, Characteristics, Parameters, Settings};
 use crate::report::paper::Paper;
 use ringward::cluster::Timings;
@@ -24,6 +24,8 @@ pub enum Step {
     Detected,
     /// The function is back on a backup VM.
     Function,
+    /// The client is served again; the targets are not awaited.
+    ServedAgain,
     /// The target is back.
     Target,
     /// The ring is as at the start.
@@ -50,17 +52,20 @@ impl Plan {
         timings: &Timings,
         characteristics: Characteristics,
     ) -> Self {
-        let trouble = experiment.trouble;
         let p = Parameters {
             settings: settings(timings),
             characteristics: expected(characteristics),
         };
-        let recovery = analytical::recovery(trouble, &p);
+        let time = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let recoveries = experiment.strikes.iter();
+        let recoveries = recoveries.map(|strike| analytical::recovery(strike.trouble, &p));
+        let (mut function, mut target) = (Duration::ZERO, Duration::ZERO);
+        for recovery in recoveries {
+            function = function.max(time(recovery.function.unwrap_or(0.0)));
+            target = target.max(time(recovery.target));
+        }
         let detection = timings.t_im + timings.t_nd.max(timings.t_sw)
             - experiment.moment.after_s(timings.t_im).min(timings.t_im);
-        let time = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        let function = time(recovery.function.unwrap_or(0.0));
-        let target = time(recovery.target);
         let restart = timings.t_sw + timings.t_sr;
 
         let mut plan = Self { steps: Vec::new() };
@@ -82,26 +87,31 @@ impl Plan {
             detection,
             timings.t_im + detection,
         );
-        if trouble.needs_backup() {
+        if experiment.needs_backup() {
             let bound = (timings.t_nd + restart + timings.t_va) * 2;
             plan.add(Step::Function, "function recovered", function, bound);
         }
-        let bound = match trouble {
-            TroubleKind::St1 => restart * 2,
-            _ => timings.t_rc + timings.t_up * 2 + target.mul_f64(0.5),
-        };
-        plan.add(
-            Step::Target,
-            "target recovered",
-            target.saturating_sub(function),
-            bound,
-        );
-        plan.add(
-            Step::Home,
-            "ring regular again",
-            seconds(5),
-            timings.t_im + seconds(60),
-        );
+        match experiment.until {
+            Until::Function => {
+                plan.add(
+                    Step::ServedAgain,
+                    "client served again",
+                    seconds(3),
+                    seconds(60),
+                );
+            }
+            Until::Home => {
+                let bound = if experiment.needs_backup() {
+                    timings.t_rc + timings.t_up * 2 + target.mul_f64(0.5)
+                } else {
+                    restart * 2
+                };
+                let expected = target.saturating_sub(function);
+                plan.add(Step::Target, "target recovered", expected, bound);
+                let bound = timings.t_im + seconds(60);
+                plan.add(Step::Home, "ring regular again", seconds(5), bound);
+            }
+        }
         plan.add(Step::Collected, "logs collected", seconds(15), seconds(600));
         plan
     }
@@ -166,7 +176,9 @@ mod tests {
     use ringward::cluster::Activation;
 
     fn plan(name: &str) -> Plan {
-        let experiment = catalogue::find(name, &["ftp"]).unwrap();
+        let experiment = catalogue::find(name, &["ftp", "web1", "mail"])
+            .unwrap()
+            .remove(0);
         let none = Calibration::default().characteristics("ftp", Activation::Standby, None);
         Plan::new(&experiment, &Timings::default(), none)
     }

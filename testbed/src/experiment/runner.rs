@@ -15,7 +15,7 @@ use super::progress::Progress;
 use super::ring::RingState;
 use super::rundir::RunDir;
 use super::site::{self, Site, SiteServer, node};
-use super::spec::Experiment;
+use super::spec::{Experiment, Strike, TroubleKind};
 use crate::report::analytical::Characteristics;
 use crate::report::calibration::Calibration;
 use crate::report::clock;
@@ -35,6 +35,8 @@ pub struct Run<'a> {
     site: &'a mut dyn Site,
     progress: &'a mut dyn Progress,
     experiment: &'a Experiment,
+    /// Names of the servers in trouble.
+    targets: Vec<String>,
     plan: Plan,
     /// What is known of the first target's machine, for the plan.
     known: Characteristics,
@@ -61,7 +63,8 @@ impl<'a> Run<'a> {
         calibration: &Calibration,
     ) -> Self {
         let timings = Timings::profile(experiment.profile);
-        let target = experiment.targets.first().map_or("", String::as_str);
+        let targets = experiment.targets();
+        let target = targets.first().map_or("", String::as_str);
         let known = calibration.characteristics(target, Activation::default(), None);
         let plan = Plan::new(experiment, &timings, known);
         let servers = site.servers();
@@ -69,6 +72,7 @@ impl<'a> Run<'a> {
             site,
             progress,
             experiment,
+            targets,
             plan,
             known,
             servers,
@@ -84,8 +88,10 @@ impl<'a> Run<'a> {
     /// Carries the run out and collects what it left into `folder` of the run directory. What
     /// goes wrong is in the run's failures.
     pub fn carry_out(&mut self, fresh: bool, dir: &mut RunDir, folder: &str) {
-        self.progress
-            .plan(&self.experiment.title, &self.plan.phases());
+        self.progress.plan(
+            &format!("{}: {}", self.experiment.name(), self.experiment.title),
+            &self.plan.phases(),
+        );
         if let Err(error) = self.until_home(fresh, dir, folder) {
             self.failures.push(format!("{error:#}"));
             self.progress.note(&format!("failed: {error:#}"));
@@ -114,7 +120,7 @@ impl<'a> Run<'a> {
         self.await_regular(Step::Regular)?;
         collect::management(self.site, dir, folder, "before");
         self.read_settings()?;
-        for target in self.targets()? {
+        for (target, _) in self.strikes()? {
             client::start(self.site, &target, self.experiment.poll)?;
         }
         self.await_step(Step::Served, Self::unserved)?;
@@ -131,6 +137,7 @@ impl<'a> Run<'a> {
                     .note(&format!("no look at the ring: {error:#}"));
             }
         }
+        self.await_step(Step::ServedAgain, Self::unserved)?;
         self.await_milestone(Step::Target, Milestone::TargetRecovered)?;
         self.await_regular(Step::Home)
     }
@@ -149,7 +156,7 @@ impl<'a> Run<'a> {
         } else {
             calibrate::kept(&*self.site)?
         };
-        let targets = &self.experiment.targets;
+        let targets = &self.targets;
         if calibrate::is_due(&known, targets) {
             calibrate::measure_and_keep(self.site, known, targets, &mut say)?;
             self.site.prepare(profile, false, &mut say)?;
@@ -225,14 +232,18 @@ impl<'a> Run<'a> {
         self.await_step(step, |run| {
             run.follow()?;
             let story = run.story();
-            let lacks = |target: &&String| !story.reached(target, milestone);
-            let missing: Vec<&str> = run
-                .experiment
-                .targets
-                .iter()
-                .filter(lacks)
-                .map(String::as_str)
-                .collect();
+            let lacks = |strike: &&Strike| {
+                // Without a backup VM the function is back with the target.
+                let milestone = match milestone {
+                    Milestone::FunctionRecovered if !strike.trouble.needs_backup() => {
+                        Milestone::TargetRecovered
+                    }
+                    milestone => milestone,
+                };
+                !story.reached(&strike.server, milestone)
+            };
+            let missing = run.experiment.strikes.iter().filter(lacks);
+            let missing: Vec<&str> = missing.map(|strike| strike.server.as_str()).collect();
             Ok((!missing.is_empty()).then(|| {
                 let last = story.last_words();
                 format!(
@@ -259,7 +270,7 @@ impl<'a> Run<'a> {
     }
 
     fn unserved(&mut self) -> anyhow::Result<Option<String>> {
-        for target in &self.experiment.targets {
+        for target in &self.targets {
             if let Some(reason) = client::unserved(self.site, target)? {
                 return Ok(Some(reason));
             }
@@ -298,7 +309,7 @@ impl<'a> Run<'a> {
             .unwrap_or_default();
         let moment = self.experiment.moment.after_s(t_im);
         let names: Vec<&str> = self.servers.iter().map(|s| s.name.as_str()).collect();
-        let watch = cycle::watch(&names, &self.experiment.targets)?;
+        let watch = cycle::watch(&names, &self.targets)?;
         let (mut cycle, mut strike) = (Cycle::default(), None);
         self.await_step(Step::Cycle, |run| {
             let Some(follower) = &mut run.follower else {
@@ -332,24 +343,23 @@ impl<'a> Run<'a> {
             Ok(None)
         })?;
         self.struck = Some(self.site.now());
-        for target in self.targets()? {
-            self.progress
-                .note(&fault::describe(self.experiment.trouble, &target));
-            fault::strike(self.site, self.experiment.trouble, &target)?;
+        for (target, trouble) in self.strikes()? {
+            self.progress.note(&fault::describe(trouble, &target));
+            fault::strike(self.site, trouble, &target)?;
         }
         Ok(())
     }
 
-    fn targets(&self) -> anyhow::Result<Vec<SiteServer>> {
-        let find = |name: &String| {
-            let server = self
-                .servers
-                .iter()
-                .find(|server| server.name == *name)
-                .cloned();
-            server.with_context(|| format!("the site has no server {name}"))
+    /// The servers in trouble, each with what befalls it.
+    fn strikes(&self) -> anyhow::Result<Vec<(SiteServer, TroubleKind)>> {
+        let find = |strike: &Strike| {
+            let mut servers = self.servers.iter();
+            let server = servers.find(|server| server.name == strike.server);
+            let server =
+                server.with_context(|| format!("the site has no server {}", strike.server))?;
+            Ok((server.clone(), strike.trouble))
         };
-        self.experiment.targets.iter().map(find).collect()
+        self.experiment.strikes.iter().map(find).collect()
     }
 
     fn machines(&self) -> Vec<String> {
@@ -374,7 +384,7 @@ impl<'a> Run<'a> {
         }
         let names = self.machines();
         self.clocks[1] = Clocks::read(self.site, names.iter().map(String::as_str));
-        let targets = &self.experiment.targets;
+        let targets = &self.targets;
         for target in targets {
             if let Err(error) = client::stop(self.site, target) {
                 dir.lacks(format!(

@@ -7,11 +7,12 @@ use super::progress::Progress;
 use super::rundir::RunDir;
 use super::runner::Run;
 use super::site::Site;
-use super::spec::Experiment;
+use super::spec::{Experiment, Until};
 use crate::report::calibration::Calibration;
 use crate::report::figures::{self, Measured};
+use crate::report::html;
 use crate::report::paper::Paper;
-use crate::report::result::{About, ExperimentResult, RunResult, SCHEMA};
+use crate::report::result::{self, About, ExperimentResult, RunResult, SCHEMA};
 use crate::report::table::{self, Style};
 use anyhow::Context;
 use ringward::cluster::{Settings, Timings};
@@ -27,7 +28,16 @@ pub struct Order {
     pub style: Style,
 }
 
-/// Runs `experiment` and writes its report into `dir`. Returns whether all of it was good.
+/// An experiment that was run.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its outcome.
+    pub result: ExperimentResult,
+    /// A picture a run, as SVG; none of a run that ended before the trouble.
+    pub pictures: Vec<Option<String>>,
+}
+
+/// Runs `experiment` and writes its report into `dir`.
 ///
 /// # Errors
 /// When the report itself cannot be written. A run that fails is part of the report.
@@ -37,11 +47,12 @@ pub fn run(
     experiment: &Experiment,
     order: Order,
     dir: &mut RunDir,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Finished> {
     let made = jiff::Timestamp::now()
         .strftime("%Y-%m-%dT%H:%M:%SZ")
         .to_string();
     let mut runs: Vec<RunResult> = Vec::new();
+    let mut pictures = Vec::new();
     let mut settings = None;
     for number in 1..=order.repeats {
         let calibration = known(site);
@@ -53,6 +64,7 @@ pub fn run(
         settings = run.settings.take().or(settings);
         write_picture(&judged, dir, &folder)?;
         runs.push(judged.result);
+        pictures.push(judged.picture);
         // An interruption ends the session, with the report of what there is.
         if site.sleep(std::time::Duration::ZERO).is_err() {
             break;
@@ -65,20 +77,51 @@ pub fn run(
         "the outcome for programs",
         serde_json::to_string_pretty(&result)?,
     )?;
+    let plain = self::text(&result, experiment, settings.as_ref(), Style::Plain);
+    dir.write("table.txt", "the outcome for people", plain)?;
+    progress.print(&text);
+    dir.explain(&format!(
+        "Experiment {}: {}, {}",
+        experiment.name(),
+        experiment.title,
+        result.made
+    ))?;
+    Ok(Finished { result, pictures })
+}
+
+/// Writes the report on all that was run, into the directory around the experiments' own or, of
+/// one experiment, into its own. What was not run for an interruption is said there.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn conclude(
+    done: &[Finished],
+    asked: &[Experiment],
+    several: bool,
+    dir: &mut RunDir,
+) -> anyhow::Result<()> {
+    let paper = Paper::load().context("reading the paper's figures")?;
+    let ran = |e: &&Experiment| !done.iter().any(|f| f.result.experiment.name == e.name());
+    let left: Vec<String> = asked.iter().filter(ran).map(Experiment::name).collect();
+    dir.write(
+        "report.html",
+        "everything on one page",
+        html::page(done, &left, &paper),
+    )?;
+    let results = || done.iter().map(|finished| &finished.result);
     dir.write(
         "junit.xml",
         "the outcome for continuous integration",
-        result.junit(),
+        result::junit(results()),
     )?;
-    let plain = self::text(&result, experiment, settings.as_ref(), Style::Plain);
-    dir.write("table.txt", "the outcome for people", plain)?;
-    dir.explain(&format!(
-        "Experiment {}: {}, {}",
-        experiment.name, experiment.title, result.made
-    ))?;
-    progress.print(&text);
-    progress.print(&format!("Everything about it: {}", dir.path().display()));
-    Ok(result.good)
+    if several {
+        let all: Vec<&ExperimentResult> = results().collect();
+        let text = serde_json::to_string_pretty(&all)?;
+        dir.write("results.json", "the outcomes for programs", text)?;
+    }
+    let names: Vec<String> = asked.iter().map(Experiment::name).collect();
+    dir.explain(&format!("Experiments {}", names.join(", ")))?;
+    Ok(())
 }
 
 /// The calibration as far as it can be read. One that cannot fails the run, which says so; there is a
@@ -138,10 +181,11 @@ fn report(
         made,
         good: !runs.is_empty() && runs.iter().all(RunResult::is_good),
         experiment: About {
-            name: experiment.name.clone(),
+            name: experiment.name(),
+            suite_title: experiment.suite_title.clone(),
             title: experiment.title.clone(),
-            trouble: experiment.trouble.to_string(),
-            targets: experiment.targets.clone(),
+            strikes: experiment.strikes.clone(),
+            until: experiment.until,
             moment_s: experiment.moment.after_s(timings.t_im).as_secs_f64(),
             profile: experiment.profile.to_string(),
             poll_ms: u64::try_from(experiment.poll.as_millis()).unwrap_or(u64::MAX),
@@ -170,7 +214,7 @@ fn text(
             s.t_im, s.t_nd, s.t_sw, s.t_rc
         ));
     }
-    for target in &experiment.targets {
+    for target in &experiment.targets() {
         let way = settings.map(|s| s.activation).unwrap_or_default();
         let c = result.calibration.characteristics(target, way, None);
         let known = [
@@ -209,7 +253,13 @@ fn text(
         );
     }
     notes.push(if result.good {
-        "GOOD: the function came back, the server came home, the audit is clean.".to_owned()
+        match experiment.until {
+            Until::Home => {
+                "GOOD: the function came back, the server came home, the audit is clean."
+            }
+            Until::Function => "GOOD: the functions came back, the audit is clean.",
+        }
+        .to_owned()
     } else {
         "NOT GOOD: see above.".to_owned()
     });

@@ -1,11 +1,13 @@
 //! An experiment as data: what breaks, when, and what is read off.
 //!
-//! One TOML file an experiment. The file is checked whole before anything is started, and an
-//! error names the file, the line and what was expected there.
+//! One TOML file an experiment of the paper, with its cases. The file is checked whole before
+//! anything is started, and an error names the file, the line and what was expected there.
 
 use ringward::cluster::Profile;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
@@ -88,19 +90,43 @@ pub enum Measure {
     Activation,
 }
 
-/// A checked experiment.
+/// How far a run goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Until {
+    /// Every function is served again; the targets are not awaited.
+    Function,
+    /// Every target is back and the ring as at the start.
+    #[default]
+    Home,
+}
+
+/// What befalls a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Strike {
+    /// Which.
+    pub server: String,
+    /// What.
+    pub trouble: TroubleKind,
+}
+
+/// A checked experiment: one case of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Experiment {
-    /// What the operator types after `run`.
-    pub name: String,
+    /// The file's name, which runs all its cases.
+    pub suite: String,
+    /// The case's own name.
+    pub case: String,
+    /// The file's title.
+    pub suite_title: String,
     /// One line for lists and reports.
     pub title: String,
-    /// What is done to every target.
-    pub trouble: TroubleKind,
-    /// Servers that are hit at the same moment, at least one.
-    pub targets: Vec<String>,
+    /// What is done, all at the same moment, at least one.
+    pub strikes: Vec<Strike>,
     /// When the trouble strikes.
     pub moment: Moment,
+    /// How far a run goes.
+    pub until: Until,
     /// Timings of the servers.
     pub profile: Profile,
     /// Interval of the client's accesses.
@@ -152,134 +178,88 @@ pub enum SpecError {
 struct File {
     name: Spanned<String>,
     title: String,
-    trouble: TroubleKind,
-    targets: Spanned<Vec<Spanned<String>>>,
     moment: Spanned<String>,
+    #[serde(default)]
+    until: Until,
     profile: Profile,
     poll_ms: Spanned<u64>,
     repeats: Spanned<u32>,
     measures: Spanned<Vec<Measure>>,
+    #[serde(rename = "case")]
+    cases: Spanned<Vec<CaseInFile>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CaseInFile {
+    name: Spanned<String>,
+    title: String,
+    troubles: Spanned<BTreeMap<Spanned<String>, TroubleKind>>,
 }
 
 /// Limits of one file; beyond them a value is a slip of the pen.
-const POLL_MS: std::ops::RangeInclusive<u64> = 20..=10_000;
-const REPEATS: std::ops::RangeInclusive<u32> = 1..=100;
+const POLL_MS: RangeInclusive<u64> = 20..=10_000;
+const REPEATS: RangeInclusive<u32> = 1..=100;
 
 impl Experiment {
-    /// Checks the text of one file; `origin` names it in errors, `servers` are the names a target
-    /// may have.
+    /// Checks the text of one file and gives its cases; `origin` names it in errors, `servers` are
+    /// the names a target may have, in ring order.
     ///
     /// # Errors
     /// [`SpecError::Shape`] for what TOML or the field types refuse, [`SpecError::Value`] for a
     /// value out of range or an unknown server.
-    pub fn parse(origin: &str, text: &str, servers: &[&str]) -> Result<Self, SpecError> {
+    pub fn parse(origin: &str, text: &str, servers: &[&str]) -> Result<Vec<Self>, SpecError> {
         let file: File = toml::from_str(text).map_err(|source| SpecError::Shape {
             origin: origin.to_owned(),
             source: Box::new(source),
         })?;
-        let refuse = |at: usize, field, found: String, expected: String| SpecError::Value {
-            origin: origin.to_owned(),
-            line: text[..at.min(text.len())].matches('\n').count() + 1,
-            field,
-            found,
-            expected,
-        };
-
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        let name = file.name.get_ref();
-        if name.is_empty() || !name.chars().all(plain) {
-            let expected = "a word of lower-case letters, digits and `-`".to_owned();
-            return Err(refuse(
-                file.name.span().start,
-                "name",
-                format!("{name:?}"),
-                expected,
-            ));
-        }
-        let targets = file.targets.get_ref();
-        if targets.is_empty() {
-            let expected = format!("at least one of {}", servers.join(", "));
-            let at = file.targets.span().start;
-            return Err(refuse(at, "targets", "empty".to_owned(), expected));
-        }
-        for (i, target) in targets.iter().enumerate() {
-            let known = servers.contains(&target.get_ref().as_str());
-            if !known || targets[..i].iter().any(|t| t.get_ref() == target.get_ref()) {
-                let found = format!("{:?}", target.get_ref());
-                let expected = format!("each of them once, out of {}", servers.join(", "));
-                return Err(refuse(target.span().start, "targets", found, expected));
-            }
-        }
+        let check = Check { origin, text };
+        check.word(&file.name)?;
         let Some(moment) = Moment::parse(file.moment.get_ref()) else {
             let found = format!("{:?}", file.moment.get_ref());
             let expected = "a part of the interval such as \"t_im/2\", or a time such as \"3.5 s\"";
-            return Err(refuse(
-                file.moment.span().start,
-                "moment",
-                found,
-                expected.to_owned(),
-            ));
+            return Err(check.refuse(&file.moment, "moment", found, expected));
         };
-        if !POLL_MS.contains(file.poll_ms.get_ref()) {
-            let expected = format!("{} to {} ms", POLL_MS.start(), POLL_MS.end());
-            let found = file.poll_ms.get_ref().to_string();
-            return Err(refuse(
-                file.poll_ms.span().start,
-                "poll_ms",
-                found,
-                expected,
-            ));
-        }
-        if !REPEATS.contains(file.repeats.get_ref()) {
-            let expected = format!("{} to {}", REPEATS.start(), REPEATS.end());
-            let found = file.repeats.get_ref().to_string();
-            return Err(refuse(
-                file.repeats.span().start,
-                "repeats",
-                found,
-                expected,
-            ));
-        }
-        let measures = file.measures.get_ref();
-        if measures.is_empty() {
+        check.range(&file.poll_ms, "poll_ms", POLL_MS, " ms")?;
+        check.range(&file.repeats, "repeats", REPEATS, "")?;
+        if file.measures.get_ref().is_empty() {
             let expected = "at least one of function, target, disconnection, activation";
-            let at = file.measures.span().start;
-            return Err(refuse(
-                at,
-                "measures",
-                "empty".to_owned(),
-                expected.to_owned(),
-            ));
+            return Err(check.refuse(&file.measures, "measures", "empty".to_owned(), expected));
         }
-        let of_backup = |m: &&Measure| matches!(m, Measure::Function | Measure::Activation);
-        if let Some(measure) = measures.iter().find(of_backup) {
-            if !file.trouble.needs_backup() {
-                let expected =
-                    "only target and disconnection, because St1 is cured without a backup VM";
-                let found = format!("{measure:?}").to_lowercase();
-                let at = file.measures.span().start;
-                return Err(refuse(at, "measures", found, expected.to_owned()));
+        if file.cases.get_ref().is_empty() {
+            let expected = "at least one [[case]]";
+            return Err(check.refuse(&file.cases, "case", "empty".to_owned(), expected));
+        }
+        let mut cases: Vec<Self> = Vec::new();
+        for case in file.cases.get_ref() {
+            check.word(&case.name)?;
+            let name = case.name.get_ref();
+            if cases.iter().any(|other| other.case == *name) {
+                let expected = "another name for every case";
+                return Err(check.refuse(&case.name, "name", format!("{name:?}"), expected));
             }
+            cases.push(Self {
+                suite: file.name.get_ref().clone(),
+                case: name.clone(),
+                suite_title: file.title.clone(),
+                title: case.title.clone(),
+                strikes: check.strikes(&case.troubles, servers)?,
+                moment,
+                until: file.until,
+                profile: file.profile,
+                poll: Duration::from_millis(*file.poll_ms.get_ref()),
+                repeats: *file.repeats.get_ref(),
+                measures: file.measures.get_ref().clone(),
+            });
         }
-
-        Ok(Self {
-            moment,
-            name: file.name.into_inner(),
-            title: file.title,
-            trouble: file.trouble,
-            targets: targets.iter().map(|t| t.get_ref().clone()).collect(),
-            profile: file.profile,
-            poll: Duration::from_millis(file.poll_ms.into_inner()),
-            repeats: file.repeats.into_inner(),
-            measures: file.measures.into_inner(),
-        })
+        Ok(cases)
     }
 
     /// Reads and checks a file of the operator's own.
     ///
     /// # Errors
     /// As [`Experiment::parse`], and [`SpecError::Unreadable`].
-    pub fn read(path: &Path, servers: &[&str]) -> Result<Self, SpecError> {
+    pub fn read(path: &Path, servers: &[&str]) -> Result<Vec<Self>, SpecError> {
         let text = std::fs::read_to_string(path).map_err(|source| SpecError::Unreadable {
             path: path.to_owned(),
             source,
@@ -287,10 +267,110 @@ impl Experiment {
         Self::parse(&path.display().to_string(), &text, servers)
     }
 
-    /// True when the report shows `measure`.
+    /// What the operator calls it: `fig13/nt2`.
     #[must_use]
-    pub fn wants(&self, measure: Measure) -> bool {
-        self.measures.contains(&measure)
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.suite, self.case)
+    }
+
+    /// The servers in trouble, in ring order.
+    #[must_use]
+    pub fn targets(&self) -> Vec<String> {
+        let servers = self.strikes.iter().map(|strike| strike.server.clone());
+        servers.collect()
+    }
+
+    /// Whether the report shows `measure` for a server in this trouble: what needs a backup VM is
+    /// not there without one.
+    #[must_use]
+    pub fn wants(&self, measure: Measure, trouble: TroubleKind) -> bool {
+        let possible = match measure {
+            Measure::Function | Measure::Activation => trouble.needs_backup(),
+            // Without a backup VM the function is back with the target.
+            Measure::Target => self.until == Until::Home || !trouble.needs_backup(),
+            Measure::Disconnection => true,
+        };
+        possible && self.measures.contains(&measure)
+    }
+
+    /// Whether some function moves to a backup VM.
+    #[must_use]
+    pub fn needs_backup(&self) -> bool {
+        let mut strikes = self.strikes.iter();
+        strikes.any(|strike| strike.trouble.needs_backup())
+    }
+}
+
+/// A file that is being checked.
+struct Check<'a> {
+    origin: &'a str,
+    text: &'a str,
+}
+
+impl Check<'_> {
+    fn refuse<T>(
+        &self,
+        at: &Spanned<T>,
+        field: &'static str,
+        found: String,
+        expected: impl Into<String>,
+    ) -> SpecError {
+        let at = at.span().start.min(self.text.len());
+        SpecError::Value {
+            origin: self.origin.to_owned(),
+            line: self.text[..at].matches('\n').count() + 1,
+            field,
+            found,
+            expected: expected.into(),
+        }
+    }
+
+    fn word(&self, name: &Spanned<String>) -> Result<(), SpecError> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let text = name.get_ref();
+        if text.is_empty() || !text.chars().all(plain) {
+            let expected = "a word of lower-case letters, digits and `-`";
+            return Err(self.refuse(name, "name", format!("{text:?}"), expected));
+        }
+        Ok(())
+    }
+
+    fn range<T: PartialOrd + Copy + fmt::Display>(
+        &self,
+        value: &Spanned<T>,
+        field: &'static str,
+        range: RangeInclusive<T>,
+        unit: &str,
+    ) -> Result<(), SpecError> {
+        if range.contains(value.get_ref()) {
+            return Ok(());
+        }
+        let expected = format!("{} to {}{unit}", range.start(), range.end());
+        Err(self.refuse(value, field, value.get_ref().to_string(), expected))
+    }
+
+    /// What befalls whom, in ring order.
+    fn strikes(
+        &self,
+        troubles: &Spanned<BTreeMap<Spanned<String>, TroubleKind>>,
+        servers: &[&str],
+    ) -> Result<Vec<Strike>, SpecError> {
+        let known = servers.join(", ");
+        if troubles.get_ref().is_empty() {
+            let expected = format!("a trouble for at least one of {known}");
+            return Err(self.refuse(troubles, "troubles", "empty".to_owned(), expected));
+        }
+        let mut strikes = Vec::new();
+        for (server, trouble) in troubles.get_ref() {
+            let Some(place) = servers.iter().position(|name| name == server.get_ref()) else {
+                let found = format!("for {:?}", server.get_ref());
+                return Err(self.refuse(server, "troubles", found, format!("one of {known}")));
+            };
+            let (server, trouble) = (server.get_ref().clone(), *trouble);
+            strikes.push((place, Strike { server, trouble }));
+        }
+        strikes.sort_by_key(|(place, _)| *place);
+        Ok(strikes.into_iter().map(|(_, strike)| strike).collect())
     }
 }
 
@@ -299,15 +379,18 @@ mod tests {
     use super::*;
 
     const SERVERS: [&str; 2] = ["ftp", "web1"];
-    const GOOD: &str = r#"name = "nt2"
-title = "Shutdown"
-trouble = "Nt2"
-targets = ["ftp"]
+    const GOOD: &str = r#"name = "fig14"
+title = "Two servers"
 moment = "t_im/2"
 profile = "paper"
 poll_ms = 100
 repeats = 1
+until = "function"
 measures = ["function", "target"]
+[[case]]
+name = "st1-nt2"
+title = "Web 1 stops, FTP is shut down"
+troubles = { web1 = "St1", ftp = "Nt2" }
 "#;
 
     fn refused(from: &str, to: &str) -> String {
@@ -319,11 +402,23 @@ measures = ["function", "target"]
 
     #[test]
     fn a_good_file_is_read() {
-        let experiment = Experiment::parse("x.toml", GOOD, &SERVERS).unwrap();
-        assert_eq!(experiment.trouble, TroubleKind::Nt2);
-        let at = experiment.moment.after_s(Duration::from_secs(10));
+        let cases = Experiment::parse("x.toml", GOOD, &SERVERS).unwrap();
+        let [case] = &cases[..] else {
+            panic!("{cases:?}")
+        };
+        assert_eq!(case.name(), "fig14/st1-nt2");
+        assert_eq!(case.targets(), ["ftp", "web1"], "in ring order");
+        let at = case.moment.after_s(Duration::from_secs(10));
         assert_eq!(at, Duration::from_secs(5));
-        assert!(experiment.wants(Measure::Target) && !experiment.wants(Measure::Activation));
+        let wants = |measure| {
+            case.strikes
+                .iter()
+                .map(|s| case.wants(measure, s.trouble))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(wants(Measure::Function), [true, false]);
+        assert_eq!(wants(Measure::Target), [false, true]);
+        assert_eq!(wants(Measure::Activation), [false, false]);
     }
 
     #[test]
@@ -339,28 +434,28 @@ measures = ["function", "target"]
 
     #[test]
     fn values_that_cannot_be_carried_out_are_refused_with_their_line() {
-        insta::assert_snapshot!(refused("[\"ftp\"]", "[\"ftp\", \"dns\"]"),
-            @r#"x.toml:4: `targets` is "dns"; expected each of them once, out of ftp, web1"#);
-        insta::assert_snapshot!(refused("[\"ftp\"]", "[]"),
-            @"x.toml:4: `targets` is empty; expected at least one of ftp, web1");
+        insta::assert_snapshot!(refused("ftp = \"Nt2\"", "dns = \"Nt2\""),
+            @r#"x.toml:12: `troubles` is for "dns"; expected one of ftp, web1"#);
+        insta::assert_snapshot!(refused("{ web1 = \"St1\", ftp = \"Nt2\" }", "{}"),
+            @"x.toml:12: `troubles` is empty; expected a trouble for at least one of ftp, web1");
         insta::assert_snapshot!(refused("t_im/2", "soon"),
-            @r#"x.toml:5: `moment` is "soon"; expected a part of the interval such as "t_im/2", or a time such as "3.5 s""#);
+            @r#"x.toml:3: `moment` is "soon"; expected a part of the interval such as "t_im/2", or a time such as "3.5 s""#);
         insta::assert_snapshot!(refused("poll_ms = 100", "poll_ms = 0"),
-            @"x.toml:7: `poll_ms` is 0; expected 20 to 10000 ms");
-        insta::assert_snapshot!(refused("\"Nt2\"", "\"St1\""),
-            @"x.toml:9: `measures` is function; expected only target and disconnection, because St1 is cured without a backup VM");
+            @"x.toml:5: `poll_ms` is 0; expected 20 to 10000 ms");
+        insta::assert_snapshot!(refused("st1-nt2", "St1"),
+            @r#"x.toml:10: `name` is "St1"; expected a word of lower-case letters, digits and `-`"#);
     }
 
     #[test]
     fn a_wrong_shape_is_refused_with_what_was_expected() {
         let text = refused("\"Nt2\"", "\"Nt9\"");
         assert!(
-            text.contains("line 3") && text.contains("`St1`, `St2`, `Nt1`, `Nt2`"),
+            text.contains("line 12") && text.contains("`St1`, `St2`, `Nt1`, `Nt2`"),
             "{text}"
         );
         let text = refused("repeats = 1\n", "");
         assert!(text.contains("missing field `repeats`"), "{text}");
-        let text = refused("title", "headline");
+        let text = refused("title = \"Two", "headline = \"Two");
         assert!(
             text.contains("line 2") && text.contains("unknown field `headline`"),
             "{text}"

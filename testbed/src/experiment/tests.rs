@@ -212,7 +212,8 @@ impl Site for Scripted {
 
 /// Runs an experiment; gives whether it was good, what was printed, and the run directory.
 fn run(name: &str, site: &mut Scripted) -> (bool, String, PathBuf) {
-    let experiment = catalogue::find(name, &["web1", "ftp"]).unwrap();
+    let all = catalogue::find(name, &["mail", "web1", "ftp"]).unwrap();
+    let experiment = &all[0];
     let root = site.dir.join("run");
     let mut dir = RunDir::create(&root).unwrap();
     let mut out = Vec::new();
@@ -221,14 +222,10 @@ fn run(name: &str, site: &mut Scripted) -> (bool, String, PathBuf) {
         fresh: false,
         style: Style::Plain,
     };
-    let good = session::run(
-        site,
-        &mut Lines::new(&mut out),
-        &experiment,
-        order,
-        &mut dir,
-    )
-    .unwrap();
+    let mut progress = Lines::new(&mut out);
+    let finished = session::run(site, &mut progress, experiment, order, &mut dir).unwrap();
+    let good = finished.result.good;
+    session::conclude(&[finished], &all, false, &mut dir).unwrap();
     (good, String::from_utf8(out).unwrap(), root)
 }
 

@@ -6,8 +6,8 @@
 
 use super::analytical::{self, Parameters, Recovery, Span};
 use super::calibration::Calibration;
-use super::paper::{Figure, Paper};
-use crate::experiment::spec::{Experiment, Measure, TroubleKind};
+use super::paper::{Beside, Paper};
+use crate::experiment::spec::{Experiment, Measure, Strike, TroubleKind};
 use ringward::cluster::Activation;
 use serde::{Deserialize, Serialize};
 
@@ -98,7 +98,9 @@ pub fn rows(
     runs: &[Vec<Measured>],
 ) -> Vec<Row> {
     let mut rows = Vec::new();
-    for (index, target) in experiment.targets.iter().enumerate() {
+    for (index, strike) in experiment.strikes.iter().enumerate() {
+        let target = &strike.server;
+        let beside = paper.beside(&experiment.strikes, target);
         let measured: Vec<Measured> = runs
             .iter()
             .filter_map(|run| run.get(index).copied())
@@ -109,11 +111,18 @@ pub fn rows(
             settings,
             characteristics,
         };
-        rows.extend(rows_of(experiment, paper, target, ours, &measured));
+        let theirs = paper.parameters(target);
+        rows.extend(rows_of(
+            experiment,
+            strike,
+            beside,
+            [theirs, Some(ours)],
+            &measured,
+        ));
         rows.extend(start_row(paper, target, calibration, &measured));
-        if experiment.wants(Measure::Activation) {
+        if experiment.wants(Measure::Activation, strike.trouble) {
             rows.extend(activation_rows(
-                paper,
+                beside.activation,
                 target,
                 calibration,
                 activation,
@@ -124,38 +133,35 @@ pub fn rows(
     rows
 }
 
-/// The rows that Fig. 13 has for one target.
+/// The rows for one target, beside the paper's figures and by its equations with the paper's
+/// parameters and with ours.
 fn rows_of(
     experiment: &Experiment,
-    paper: &Paper,
-    target: &str,
-    ours: Parameters,
+    strike: &Strike,
+    beside: Beside,
+    parameters: [Option<Parameters>; 2],
     measured: &[Measured],
 ) -> Vec<Row> {
-    let trouble = experiment.trouble;
-    // Fig. 13 was measured on the FTP server alone; the equations hold for every server.
-    let alone = experiment.targets.len() == 1 && target == "ftp";
-    let figures = paper.fig13(trouble).filter(|_| alone);
-    let theirs = paper
-        .parameters(target)
-        .map(|p| analytical::recovery(trouble, &p));
-    let ours = analytical::recovery(trouble, &ours);
+    let trouble = strike.trouble;
+    let [theirs, ours] = parameters.map(|p| p.map(|p| analytical::recovery(trouble, &p)));
 
     let row = |measure: Measure,
                label: &str,
-               figure: Option<Figure>,
+               paper_measured: Option<f64>,
                span: fn(&Recovery) -> Option<Span>,
                read: fn(&Measured) -> Option<f64>| {
-        experiment.wants(measure).then(|| Row {
-            target: target.to_owned(),
+        experiment.wants(measure, trouble).then(|| Row {
+            target: strike.server.clone(),
             label: label.to_owned(),
-            paper_measured: figure.map(|f| f.measured),
+            paper_measured,
             paper_analytical: theirs.as_ref().and_then(span),
-            our_analytical: span(&ours).filter(|span| span.value.is_finite()),
+            our_analytical: ours
+                .as_ref()
+                .and_then(span)
+                .filter(|span| span.value.is_finite()),
             our_measured: measured.iter().filter_map(read).collect(),
         })
     };
-    let disconnection = figures.map(|f| f.disconnection);
     let every = format!(
         "access disconnection, every {} ms",
         experiment.poll.as_millis()
@@ -164,21 +170,21 @@ fn rows_of(
         row(
             Measure::Function,
             &format!("function recovery {}", symbol(trouble, 'f')),
-            figures.and_then(|f| f.function),
+            beside.function,
             |r| r.function.map(exactly),
             |m| m.function,
         ),
         row(
             Measure::Target,
             &format!("target recovery {}", symbol(trouble, 't')),
-            figures.map(|f| f.target),
+            beside.target,
             |r| Some(exactly(r.target)),
             |m| m.target,
         ),
         row(
             Measure::Disconnection,
             &format!("access disconnection {}, every 1 s", symbol(trouble, 'c')),
-            disconnection,
+            beside.disconnection,
             |r| Some(r.disconnection),
             |m| m.disconnection_1s,
         ),
@@ -209,7 +215,7 @@ fn symbol(trouble: TroubleKind, what: char) -> String {
 /// T_v in both ways of activating, the one in force first, beside the T_v that the equations were
 /// given. The other way is known from the calibration only.
 fn activation_rows(
-    paper: &Paper,
+    paper_measured: Option<f64>,
     target: &str,
     calibration: &Calibration,
     activation: Activation,
@@ -225,7 +231,7 @@ fn activation_rows(
             Activation::Standby => "activation T_v, loaded and paused".to_owned(),
             Activation::Restore => "activation T_v, restored from the share".to_owned(),
         },
-        paper_measured: Some(paper.table3.t_v),
+        paper_measured,
         paper_analytical: None,
         our_analytical: calibrated.map(exactly),
         our_measured,

@@ -5,6 +5,7 @@ pub mod analytical;
 pub mod calibration;
 pub mod clock;
 pub mod figures;
+pub mod html;
 pub mod owners;
 pub mod paper;
 pub mod pcap;

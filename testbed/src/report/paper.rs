@@ -1,6 +1,6 @@
 //! The paper's own figures, read from `testbed/paper.toml`, the one place that holds them.
 
-use crate::experiment::spec::TroubleKind;
+use crate::experiment::spec::{Strike, TroubleKind};
 use crate::report::analytical::{Characteristics, Parameters, Settings};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -104,7 +104,69 @@ pub struct Figure {
     pub plus_minus: f64,
 }
 
+/// What the paper measured of one server in an experiment of its own, in seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Beside {
+    /// Recovery of the server function.
+    pub function: Option<f64>,
+    /// Recovery of the target server.
+    pub target: Option<f64>,
+    /// Access disconnection.
+    pub disconnection: Option<f64>,
+    /// Activation of the backup VM.
+    pub activation: Option<f64>,
+}
+
 impl Paper {
+    /// The figures to lay beside those of `server`, if the paper has an experiment with just these
+    /// troubles.
+    #[must_use]
+    pub fn beside(&self, strikes: &[Strike], server: &str) -> Beside {
+        let of = |name: &str| {
+            let mut strikes = strikes.iter();
+            Some(strikes.find(|strike| strike.server == name)?.trouble)
+        };
+        match strikes.len() {
+            1 if server == "ftp" => {
+                let figures = of("ftp").and_then(|trouble| self.fig13(trouble));
+                Beside {
+                    function: figures.and_then(|f| f.function).map(|f| f.measured),
+                    target: figures.map(|f| f.target.measured),
+                    disconnection: figures.map(|f| f.disconnection.measured),
+                    activation: Some(self.table3.t_v),
+                }
+            }
+            2 => {
+                let pair = of("ftp").zip(of("web1"));
+                let mut pairs = self.fig14.iter();
+                let figures = pairs.find(|f| Some((f.ftp, f.web1)) == pair);
+                let figures = figures.map(|f| match server {
+                    "ftp" => f.ftp_function,
+                    _ => f.web1_function,
+                });
+                Beside {
+                    function: figures.map(|[function, _]| function),
+                    activation: figures.map(|[_, activation]| activation),
+                    ..Beside::default()
+                }
+            }
+            3 if self
+                .fig15
+                .iter()
+                .all(|f| of(&f.server) == Some(TroubleKind::Nt2)) =>
+            {
+                let figures = self.fig15.iter().find(|f| f.server == server);
+                Beside {
+                    function: figures.map(|f| f.function),
+                    disconnection: figures.map(|f| f.disconnection),
+                    activation: figures.map(|f| f.activation),
+                    ..Beside::default()
+                }
+            }
+            _ => Beside::default(),
+        }
+    }
+
     /// Reads the built-in figures.
     ///
     /// # Errors

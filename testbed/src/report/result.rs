@@ -1,9 +1,10 @@
 //! `result.json` and `junit.xml`: an experiment's outcome for other programs.
 //!
-//! Schema of `result.json` (version 1), all times in seconds:
+//! Schema of `result.json` (version 2), all times in seconds:
 //!
 //! * `schema`: version of this layout; `made`: when, UTC
-//! * `experiment`: name, title, trouble, targets, moment after S, profile, interval of accesses
+//! * `experiment`: name, titles of its file and its own, what strikes whom, how far it goes, moment
+//!   after S, profile, interval of accesses
 //! * `circumstances`: host, accelerator and why, versions and sizes
 //! * `settings`: T_im, T_nd, T_sw, T_rc and the way of activation that were in force
 //! * `calibration`: what our machines are like, by server
@@ -17,21 +18,23 @@ use super::calibration::Calibration;
 use super::figures::{Measured, Row};
 use crate::experiment::audit::Finding;
 use crate::experiment::site::Facts;
+use crate::experiment::spec::{Strike, Until};
 use ringward::cluster::Activation;
 use serde::Serialize;
 use std::fmt::Write as _;
 
 /// Version of the layout.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// What was done.
 #[derive(Debug, Clone, Serialize)]
 #[allow(missing_docs, reason = "the module describes the schema")]
 pub struct About {
     pub name: String,
+    pub suite_title: String,
     pub title: String,
-    pub trouble: String,
-    pub targets: Vec<String>,
+    pub strikes: Vec<Strike>,
+    pub until: Until,
     pub moment_s: f64,
     pub profile: String,
     pub poll_ms: u64,
@@ -90,20 +93,29 @@ pub struct ExperimentResult {
     pub runs: Vec<RunResult>,
 }
 
+/// The JUnit form: one test case a run.
+#[must_use]
+pub fn junit<'a>(results: impl Iterator<Item = &'a ExperimentResult>) -> String {
+    let mut xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n".to_owned();
+    for result in results {
+        result.suite(&mut xml);
+    }
+    xml.push_str("</testsuites>\n");
+    xml
+}
+
 impl ExperimentResult {
-    /// The JUnit form: one test case a run.
-    #[must_use]
-    pub fn junit(&self) -> String {
+    fn suite(&self, xml: &mut String) {
         let name = escape(&self.experiment.name);
         let failed = self.runs.iter().filter(|run| !run.is_good()).count();
         let time: f64 = self.runs.iter().map(|run| run.took_s).sum();
-        let mut xml = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-             <testsuite name=\"{name}\" tests=\"{}\" failures=\"{failed}\" time=\"{time:.2}\">\n",
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            xml,
+            "<testsuite name=\"{name}\" tests=\"{}\" failures=\"{failed}\" time=\"{time:.2}\">",
             self.runs.len()
         );
         for run in &self.runs {
-            // Writing to a string cannot fail.
             let _ = write!(
                 xml,
                 "  <testcase classname=\"ringward\" name=\"{name} run {}\" time=\"{:.2}\"",
@@ -123,7 +135,6 @@ impl ExperimentResult {
             );
         }
         xml.push_str("</testsuite>\n");
-        xml
     }
 }
 
@@ -146,13 +157,14 @@ pub fn escape(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::experiment::audit::Rule;
+    use crate::experiment::spec::TroubleKind;
     use crate::report::analytical::Span;
     use crate::report::calibration::tests::calibration;
 
-    fn result() -> ExperimentResult {
+    pub(crate) fn result() -> ExperimentResult {
         let good = RunResult {
             number: 1,
             took_s: 90.5,
@@ -183,10 +195,14 @@ mod tests {
             made: "2026-01-02T03:04:05Z".to_owned(),
             good: false,
             experiment: About {
-                name: "nt2".to_owned(),
+                name: "fig13/nt2".to_owned(),
+                suite_title: "Fig. 13".to_owned(),
                 title: "Shutdown".to_owned(),
-                trouble: "Nt2".to_owned(),
-                targets: vec!["ftp".to_owned()],
+                strikes: vec![Strike {
+                    server: "ftp".to_owned(),
+                    trouble: TroubleKind::Nt2,
+                }],
+                until: Until::Home,
                 moment_s: 5.0,
                 profile: "paper".to_owned(),
                 poll_ms: 100,
@@ -222,6 +238,6 @@ mod tests {
 
     #[test]
     fn junit_has_a_case_a_run() {
-        insta::assert_snapshot!(result().junit());
+        insta::assert_snapshot!(junit(std::iter::once(&result())));
     }
 }

@@ -49,7 +49,7 @@ pub fn draw(title: &str, rows: &[Row], notes: &[String], style: Style) -> String
             Cell::new(row.paper_analytical.map_or_else(dash, span)),
             Cell::new(row.our_analytical.map_or_else(dash, span)),
             Cell::new(measured(row)).add_attribute(Attribute::Bold),
-            difference(row),
+            coloured(difference(row)),
         ]);
     }
     let mut text = format!("{title}, times in seconds\n");
@@ -115,7 +115,7 @@ pub(crate) fn span(span: Span) -> String {
 }
 
 /// The median, with the spread of several runs.
-fn measured(row: &Row) -> String {
+pub(super) fn measured(row: &Row) -> String {
     match (row.median(), row.spread()) {
         (Some(median), Some((low, high))) => format!("{median:.2} ({low:.2}-{high:.2})"),
         (Some(median), None) => seconds(median),
@@ -123,15 +123,21 @@ fn measured(row: &Row) -> String {
     }
 }
 
-/// Green where the measurement is within what the equation allows, else red.
-fn difference(row: &Row) -> Cell {
-    let (Some(difference), Some(span)) = (row.difference(), row.our_analytical) else {
-        return Cell::new("-");
-    };
+/// How far the measurement lies from the equation, and whether that is within what it allows.
+pub(super) fn difference(row: &Row) -> Option<(String, bool)> {
+    let (difference, span) = (row.difference()?, row.our_analytical?);
     let good = difference.abs() <= span.plus_minus + TOLERANCE;
     let mark = if good { "" } else { " !" };
-    let colour = if good { Color::Green } else { Color::Red };
-    Cell::new(format!("{difference:+.2}{mark}")).fg(colour)
+    Some((format!("{difference:+.2}{mark}"), good))
+}
+
+/// Green where it is, else red.
+fn coloured(difference: Option<(String, bool)>) -> Cell {
+    match difference {
+        None => Cell::new("-"),
+        Some((text, true)) => Cell::new(text).fg(Color::Green),
+        Some((text, false)) => Cell::new(text).fg(Color::Red),
+    }
 }
 
 #[cfg(test)]
@@ -152,7 +158,8 @@ mod tests {
     };
 
     fn table(name: &str, runs: &[Vec<Measured>]) -> String {
-        let experiment = catalogue::find(name, &["ftp"]).unwrap();
+        let servers = ["mail", "web1", "ftp"];
+        let experiment = catalogue::find(name, &servers).unwrap().remove(0);
         let paper = Paper::load().unwrap();
         let way = Activation::Standby;
         let rows = rows(&experiment, &paper, SETTINGS, &calibration(), way, runs);

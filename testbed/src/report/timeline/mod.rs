@@ -16,7 +16,7 @@ pub fn svg(scene: &Scene<'_>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::report) mod tests {
     use super::model::Model;
     use super::*;
     use crate::report::access;
@@ -31,7 +31,7 @@ mod tests {
         clock::nearest(clock::time_of_day(text).unwrap(), REFERENCE)
     }
 
-    fn with_scene<T>(draw: impl FnOnce(&Scene<'_>) -> T) -> T {
+    pub(in crate::report) fn with_scene<T>(draw: impl FnOnce(&Scene<'_>) -> T) -> T {
         let names = ["mail", "web1", "ftp", "web2", "proxy", "login"];
         let lane = |(name, last): (&str, u8)| Lane {
             name: name.to_owned(),

@@ -1,0 +1,280 @@
+//! `report.html`: everything that was run, on one page that loads nothing from elsewhere.
+//!
+//! An experiment of the paper is a section: its table, with the paper's columns and ours, and under
+//! it every run as a picture. What failed and what was not run stands there too.
+
+use super::figures::Row;
+use super::paper::Paper;
+use super::result::{ExperimentResult, RunResult};
+use super::table;
+use crate::experiment::session::Finished;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+const STYLE: &str = include_str!("html.css");
+
+/// Draws the page. `left`: what was asked for and not run.
+#[must_use]
+pub fn page(done: &[Finished], left: &[String], paper: &Paper) -> String {
+    let good = done.iter().filter(|finished| finished.result.good).count();
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "Ringward: the paper's experiments" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { "Ringward: the paper's experiments" }
+                p { (verdict(good == done.len() && left.is_empty(), &format!("{good} of {} good", done.len() + left.len()))) }
+                @if let Some(first) = done.first() { (circumstances(&first.result)) }
+                @if !left.is_empty() {
+                    p.bad { "Not run: " (left.join(", ")) "." }
+                }
+                (overview(done))
+                @for suite in suites(done) { (section(&suite)) }
+                (machines(done, paper))
+            }
+        }
+    };
+    page.into_string()
+}
+
+/// The experiments of one file.
+fn suites(done: &[Finished]) -> Vec<Vec<&Finished>> {
+    let mut suites: Vec<Vec<&Finished>> = Vec::new();
+    for finished in done {
+        let title = |f: &&Finished| f.result.experiment.suite_title.clone();
+        match suites
+            .iter_mut()
+            .find(|suite| title(&suite[0]) == title(&finished))
+        {
+            Some(suite) => suite.push(finished),
+            None => suites.push(vec![finished]),
+        }
+    }
+    suites
+}
+
+fn verdict(good: bool, text: &str) -> Markup {
+    html! { span class=(if good { "good" } else { "bad" }) { (text) } }
+}
+
+/// Where, on what and how it was run.
+fn circumstances(result: &ExperimentResult) -> Markup {
+    let facts = &result.circumstances;
+    html! {
+        dl {
+            dt { "made" } dd { (result.made) }
+            dt { "host" } dd { (facts.host) }
+            dt { "machines run under" } dd { (facts.accelerator) }
+            @for (name, value) in &facts.versions { dt { (name) } dd { (value) } }
+            @if let Some(s) = result.settings {
+                dt { "settings" }
+                dd {
+                    "profile " (result.experiment.profile) ": T" sub { "im" } " " (s.t_im) " s, T" sub { "nd" } " " (s.t_nd)
+                    " s, T" sub { "sw" } " " (s.t_sw) " s, T" sub { "rc" } " " (s.t_rc) " s"
+                }
+            }
+            @if let Some(way) = result.activation {
+                dt { "backup VMs" } dd { "activated by " (format!("{way:?}").to_lowercase()) }
+            }
+        }
+        p.faint {
+            "Times in seconds. “Analytical” is the paper's equation, with its own Table 3 or with what was measured \
+             of our machines beforehand. Of several runs the median is shown, with the least and the most."
+        }
+    }
+}
+
+/// One line an experiment.
+fn overview(done: &[Finished]) -> Markup {
+    html! {
+        table {
+            tr { th { "experiment" } th { "runs" } th { "took" } th { "" } }
+            @for finished in done {
+                @let result = &finished.result;
+                @let took: f64 = result.runs.iter().map(|run| run.took_s).sum();
+                tr {
+                    td.words { a href={ "#" (anchor(result)) } { (result.experiment.name) } " " (result.experiment.title) }
+                    td { (result.runs.len()) }
+                    td { (format!("{took:.0}")) }
+                    td { (verdict(result.good, if result.good { "good" } else { "not good" })) }
+                }
+            }
+        }
+    }
+}
+
+fn anchor(result: &ExperimentResult) -> String {
+    result.experiment.name.replace('/', "-")
+}
+
+fn section(suite: &[&Finished]) -> Markup {
+    html! {
+        h2 { (suite[0].result.experiment.suite_title) }
+        table {
+            tr {
+                th { "" }
+                th { "paper" br; "measured" }
+                th { "paper" br; "analytical" }
+                th { "ours" br; "analytical" }
+                th { "ours" br; "measured" }
+                th { "difference" }
+            }
+            @for finished in suite {
+                @let result = &finished.result;
+                tr.case { td colspan="6" { (result.experiment.title) } }
+                @let several = result.experiment.strikes.len() > 1;
+                @for row in &result.rows { (line(row, several)) }
+            }
+        }
+        @for finished in suite { (runs(finished)) }
+    }
+}
+
+fn line(row: &Row, several: bool) -> Markup {
+    let span = |span| table::span(span);
+    html! {
+        tr {
+            td { @if several { (row.target) ": " } (row.label) }
+            td { (row.paper_measured.map_or_else(dash, table::seconds)) }
+            td { (row.paper_analytical.map_or_else(dash, span)) }
+            td { (row.our_analytical.map_or_else(dash, span)) }
+            td.ours { (table::measured(row)) }
+            td {
+                @if let Some((text, good)) = table::difference(row) {
+                    (verdict(good, &text))
+                } @else { "-" }
+            }
+        }
+    }
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+/// Pictures, failures and findings.
+fn runs(finished: &Finished) -> Markup {
+    let result = &finished.result;
+    html! {
+        div id=(anchor(result)) {
+            h3 { (result.experiment.name) ": " (result.experiment.title) }
+            @for (run, picture) in result.runs.iter().zip(&finished.pictures) {
+                (what_failed(run))
+                @if let Some(picture) = picture {
+                    @let open = finished.pictures.len() == 1;
+                    details open[open] {
+                        summary { "Run " (run.number) ", " (format!("{:.0} s", run.took_s)) }
+                        (PreEscaped(picture))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn what_failed(run: &RunResult) -> Markup {
+    html! {
+        @if !run.is_good() {
+            ul {
+                @for text in &run.failures { li.bad { "Run " (run.number) " failed: " (text) } }
+                @for finding in &run.findings { li.bad { "Run " (run.number) ", audit: " (finding) } }
+            }
+        }
+    }
+}
+
+/// What the analytical columns stand on: the paper's Table 3 and ours.
+fn machines(done: &[Finished], paper: &Paper) -> Markup {
+    let Some(calibration) = done.last().map(|finished| &finished.result.calibration) else {
+        return html! {};
+    };
+    let cell = |value: Option<f64>| value.map_or_else(dash, table::seconds);
+    let t = &paper.table3;
+    html! {
+        h2 { "Table 3: what the machines are like" }
+        table {
+            tr {
+                th { "" }
+                th { "start" br; "T" sub { "ts" } }
+                th { "restart" br; "T" sub { "tr" } }
+                th { "service exam." br; "T" sub { "se" } }
+                th { "activation T" sub { "v" } br; "loaded and paused" }
+                th { "activation T" sub { "v" } br; "from the share" }
+            }
+            tr {
+                td { "the paper's" }
+                td { (table::seconds(t.t_ts)) }
+                td { (table::seconds(t.t_tr)) }
+                td { "see below" }
+                td { "-" }
+                td { (table::seconds(t.t_v)) }
+            }
+            @for (server, times) in &calibration.servers {
+                tr {
+                    td { "our " (server) }
+                    td { (cell(times.start)) }
+                    td { (cell(times.restart)) }
+                    td { (cell(times.service_exam)) }
+                    td { (cell(times.activation_standby)) }
+                    td { (cell(times.activation_restore)) }
+                }
+            }
+        }
+        p.faint {
+            "The paper's service examinations: "
+            (t.service_exam.iter().map(|(name, value)| format!("{name} {value:.2}")).collect::<Vec<_>>().join(", "))
+            "."
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::result::tests::result;
+    use crate::report::timeline;
+
+    /// A page with an experiment of two runs, of which the second failed before the trouble.
+    fn sample() -> String {
+        let picture = timeline::tests::with_scene(timeline::svg);
+        let done = [Finished {
+            result: result(),
+            pictures: vec![Some(picture), None],
+        }];
+        page(
+            &done,
+            &["fig15/mail-web1-ftp".to_owned()],
+            &Paper::load().unwrap(),
+        )
+    }
+
+    #[test]
+    fn the_page_has_all_and_loads_nothing() {
+        let page = sample();
+        if let Some(path) = std::env::var_os("RINGWARD_REPORT_SAMPLE") {
+            std::fs::write(path, &page).unwrap();
+        }
+        for part in [
+            "0 of 2 good",
+            "Not run: fig15/mail-web1-ftp.",
+            "7.46",
+            "Run 2 failed: function recovered: not within 60 s",
+            "Run 2, audit: one VM for a function: a &amp; b &lt;c&gt;",
+            "function recovered 14.2 s",
+        ] {
+            assert!(page.contains(part), "{part}");
+        }
+        let links =
+            page.matches("http").count() - page.matches("http://www.w3.org/2000/svg").count();
+        assert_eq!(
+            links + page.matches("url(h").count() + page.matches("src=").count(),
+            0
+        );
+        let anchors = page.matches("href=\"#").count();
+        assert_eq!(page.matches("href=").count(), anchors);
+    }
+}
