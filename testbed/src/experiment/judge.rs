@@ -11,6 +11,7 @@ use crate::report::access::{self, Access};
 use crate::report::figures::Measured;
 use crate::report::owners::Owners;
 use crate::report::result::{RunResult, TargetResult};
+use crate::report::steps;
 use crate::report::story::Story;
 use crate::report::timeline::{self, Lane, Scene};
 use std::fs::File;
@@ -70,9 +71,20 @@ pub fn judge(
     };
 
     let struck_for_client = run.clocks[0].to_machine(node::CLIENT, struck);
+    let on_lab = on_lab(run, &names, struck);
+    let mut story_on_lab = story.clone();
+    for (server, log) in &mut story_on_lab.logs {
+        for entry in log {
+            entry.at = on_lab(server, entry.at);
+        }
+    }
+    let lines = story_on_lab.lines();
     let targets: Vec<TargetResult> = accesses
         .iter()
-        .map(|(target, accesses)| read_target(target, accesses, struck_for_client, &story))
+        .map(|(target, accesses)| TargetResult {
+            steps: steps::read(&lines, target, struck).map(|recovery| recovery.steps),
+            ..read_target(target, accesses, struck_for_client, &story)
+        })
         .collect();
     if failures.is_empty() {
         failures.extend(
@@ -104,7 +116,18 @@ pub fn judge(
         findings,
         targets,
     };
-    let picture = draw(run, experiment, struck, &story, &accesses, owners.as_ref());
+    let mut accesses = accesses;
+    for access in accesses.iter_mut().flat_map(|(_, accesses)| accesses) {
+        access.at = on_lab(node::CLIENT, access.at);
+    }
+    let picture = draw(
+        run,
+        experiment,
+        struck,
+        &story_on_lab,
+        &accesses,
+        owners.as_ref(),
+    );
     Judged {
         result,
         owners,
@@ -112,7 +135,23 @@ pub fn judge(
     }
 }
 
-/// Draws the run, with every log on the lab's clock.
+/// Puts a moment by a machine's clock on the lab's. A server that was restarted has another clock
+/// afterwards.
+fn on_lab<'a>(
+    run: &'a Run<'_>,
+    targets: &'a [String],
+    struck: Duration,
+) -> impl Fn(&str, Duration) -> Duration + 'a {
+    let [before, after] = &run.clocks;
+    move |machine: &str, at: Duration| {
+        let restarted =
+            targets.iter().any(|target| target == machine) && before.to_lab(machine, at) > struck;
+        let clocks = if restarted { after } else { before };
+        clocks.to_lab(machine, at)
+    }
+}
+
+/// Draws the run; logs and accesses are on the lab's clock.
 fn draw(
     run: &Run<'_>,
     experiment: &Experiment,
@@ -121,25 +160,6 @@ fn draw(
     accesses: &[(String, Vec<Access>)],
     owners: Option<&Owners>,
 ) -> String {
-    let targets = experiment.targets();
-    // A server that was restarted has another clock afterwards.
-    let [before, after] = &run.clocks;
-    let to_lab = |machine: &str, at: Duration| {
-        let restarted =
-            targets.iter().any(|target| target == machine) && before.to_lab(machine, at) > struck;
-        let clocks = if restarted { after } else { before };
-        clocks.to_lab(machine, at)
-    };
-    let mut story = story.clone();
-    for (server, log) in &mut story.logs {
-        for entry in log {
-            entry.at = to_lab(server, entry.at);
-        }
-    }
-    let mut accesses = accesses.to_vec();
-    for access in accesses.iter_mut().flat_map(|(_, accesses)| accesses) {
-        access.at = to_lab(node::CLIENT, access.at);
-    }
     let lane = |server: &SiteServer| Lane {
         name: server.name.clone(),
         vip: server.vip,
@@ -156,10 +176,10 @@ fn draw(
         what: &what.join(", "),
         struck,
         lanes: &lanes,
-        targets: &targets,
-        story: &story,
+        targets: &experiment.targets(),
+        story,
         owners,
-        accesses: &accesses,
+        accesses,
     })
 }
 
@@ -176,6 +196,7 @@ fn read_target(target: &str, accesses: &[Access], struck: Duration, story: &Stor
     TargetResult {
         server: target.to_owned(),
         actor: story.actor(target).map(|(server, _)| server.to_owned()),
+        steps: None,
         measured,
         later_outages_s: outages
             .iter()

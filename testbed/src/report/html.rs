@@ -6,6 +6,7 @@
 use super::figures::Row;
 use super::paper::Paper;
 use super::result::{ExperimentResult, RunResult};
+use super::steps::Steps;
 use super::table;
 use crate::experiment::session::Finished;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -130,7 +131,53 @@ fn section(suite: &[&Finished]) -> Markup {
                 @for row in &result.rows { (line(row, several)) }
             }
         }
+        (went(suite))
         @for finished in suite { (runs(finished)) }
+    }
+}
+
+/// Where the time went, of every run that needed a backup VM.
+fn went(suite: &[&Finished]) -> Markup {
+    let of_run =
+        |result: &'_ ExperimentResult, run: &'_ RunResult| -> Vec<(String, String, Steps)> {
+            let with_vm = run.targets.iter().zip(&result.experiment.strikes);
+            let with_vm = with_vm.filter(|(_, strike)| strike.trouble.needs_backup());
+            let label = |server: &str| match result.runs.len() {
+                1 => format!("{}: {server}", result.experiment.name),
+                _ => format!("{}, run {}: {server}", result.experiment.name, run.number),
+            };
+            with_vm
+                .filter_map(|(of, _)| {
+                    let actor = of.actor.clone().unwrap_or_default();
+                    Some((label(&of.server), actor, of.steps?))
+                })
+                .collect()
+        };
+    let results = suite.iter().map(|finished| &finished.result);
+    let rows: Vec<_> = results
+        .flat_map(|result| result.runs.iter().flat_map(move |run| of_run(result, run)))
+        .collect();
+    html! {
+        @if !rows.is_empty() {
+            h3 { "Where the time went until the function was served again" }
+            table {
+                tr {
+                    th { "" }
+                    th { "recovered by" }
+                    @for name in Steps::NAMES { th { (name.replace('\n', " ")) } }
+                }
+                @for (label, actor, steps) in &rows {
+                    tr {
+                        td { (label) }
+                        td { (actor) }
+                        @for step in steps.all() { td { (if step < 0.005 { dash() } else { table::seconds(step) }) } }
+                    }
+                }
+            }
+            p.faint {
+                "From the trouble until a manager found it; until the server did that recovers it (P2 that takes P1's part,                  or one that extends to it); until a backup VM was ordered; until it was ordered on the host that started                  it; until it ran; until it had the VIP. The equations count from the second on."
+            }
+        }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod paper;
 pub mod pcap;
 pub mod plot;
 pub mod result;
+pub mod steps;
 pub mod story;
 pub mod table;
 pub mod timeline;

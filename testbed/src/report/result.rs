@@ -10,12 +10,14 @@
 //! * `calibration`: what our machines are like, by server
 //! * `rows`: the table, `our_measured` one value a run
 //! * `runs`: for each, its number, how long it took, the failures, the audit's findings, and what
-//!   was measured on each target, with later outages that the client saw
+//!   was measured on each target, with the steps of its recovery and later outages that the client
+//!   saw
 //! * `good`: true when every run's function came back, its server came home and the audit is clean
 
 use super::analytical::Settings;
 use super::calibration::Calibration;
 use super::figures::{Measured, Row};
+use super::steps::Steps;
 use crate::experiment::audit::Finding;
 use crate::experiment::site::Facts;
 use crate::experiment::spec::{Strike, Until};
@@ -47,6 +49,8 @@ pub struct TargetResult {
     pub server: String,
     /// The server that acted for it, by the logs.
     pub actor: Option<String>,
+    /// Where the time went until the function was recovered, across all servers.
+    pub steps: Option<Steps>,
     /// The times.
     #[serde(flatten)]
     pub measured: Measured,
@@ -173,6 +177,13 @@ pub(crate) mod tests {
             targets: vec![TargetResult {
                 server: "ftp".to_owned(),
                 actor: Some("web1".to_owned()),
+                steps: Some(Steps {
+                    found: 5.0,
+                    examined: 2.2,
+                    started: 0.1,
+                    set: 0.8,
+                    ..Steps::default()
+                }),
                 measured: Measured {
                     function: Some(3.1),
                     ..Measured::default()

@@ -4,6 +4,7 @@ use super::terms::{Column, Term, equation, own, sum};
 use super::watch::Seen;
 use super::{Figures, Neighbour, Server, beyond};
 use crate::report::analytical::Span;
+use crate::report::steps::Steps;
 use crate::report::table::{plain, seconds, span};
 
 impl Figures {
@@ -85,7 +86,7 @@ impl Figures {
             "simulator",
             "differs",
         ];
-        let heads = heads.into_iter().chain(STEPS).chain(DISCONNECTION);
+        let heads = heads.into_iter().chain(Steps::NAMES).chain(DISCONNECTION);
         let mut rows = Vec::new();
         for pair in &self.fig14 {
             let [ftp, web1] = pair;
@@ -110,7 +111,7 @@ impl Figures {
             "simulator",
             "differs",
         ];
-        let heads = heads.into_iter().chain(STEPS);
+        let heads = heads.into_iter().chain(Steps::NAMES);
         let rows = self.fig15.iter().map(|neighbour| {
             let server = &neighbour.server;
             let mut row = vec![server.name.to_owned()];
@@ -165,33 +166,15 @@ taken over: its P1 is in trouble itself; another server extends to it when it ha
 examined: less where its P1, in trouble itself, was claimed after the first ping; who takes over waits for no second
 ";
 
-const STEPS: [&str; 6] = [
-    "found",
-    "taken\nover",
-    "examined",
-    "other\nhost",
-    "VM\nstarted",
-    "VIP set",
-];
-
 fn steps(seen: &Seen) -> Vec<String> {
-    let steps = [
-        seen.found,
-        seen.taken_over,
-        seen.examined,
-        seen.elsewhere,
-        seen.started,
-        seen.set,
-    ];
-    steps
-        .map(|step| {
-            if step < 0.005 {
-                "-".to_owned()
-            } else {
-                seconds(step)
-            }
-        })
-        .to_vec()
+    let step = |step: f64| {
+        if step < 0.005 {
+            "-".to_owned()
+        } else {
+            seconds(step)
+        }
+    };
+    seen.steps.all().map(step).to_vec()
 }
 
 const DISCONNECTION: [&str; 3] = ["discon-\nnection + own", "simulator", "differs"];
