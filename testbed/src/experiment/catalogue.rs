@@ -3,8 +3,8 @@
 use super::spec::{Experiment, SpecError};
 use std::path::Path;
 
-/// Name and text of every built-in file, in the order of the paper.
-const BUILT_IN: [(&str, &str); 3] = [
+/// Name and text of every built-in file: the paper's figures, then what goes beyond them.
+const BUILT_IN: [(&str, &str); 5] = [
     (
         "testbed/experiments/fig13.toml",
         include_str!("../../experiments/fig13.toml"),
@@ -16,6 +16,14 @@ const BUILT_IN: [(&str, &str); 3] = [
     (
         "testbed/experiments/fig15.toml",
         include_str!("../../experiments/fig15.toml"),
+    ),
+    (
+        "testbed/experiments/roles.toml",
+        include_str!("../../experiments/roles.toml"),
+    ),
+    (
+        "testbed/experiments/power.toml",
+        include_str!("../../experiments/power.toml"),
     ),
 ];
 
@@ -80,10 +88,10 @@ pub fn find(name: &str, servers: &[&str]) -> Result<Vec<Experiment>, CatalogueEr
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    const SERVERS: [&str; 6] = ["mail", "web1", "ftp", "web2", "proxy", "login"];
+    pub(crate) const SERVERS: [&str; 6] = ["mail", "web1", "ftp", "web2", "proxy", "login"];
 
     #[test]
     fn every_built_in_file_is_good_and_named_like_its_experiment() {
@@ -99,7 +107,7 @@ mod tests {
         let count = |name| find(name, &SERVERS).unwrap().len();
         assert_eq!(
             ["paper", "fig13", "fig14", "fig15"].map(count),
-            [14, 4, 9, 1]
+            [22, 4, 9, 1]
         );
         for name in ["nt2", "fig13/nt2", "fig14/st2-nt1"] {
             let found = find(name, &SERVERS).unwrap();

@@ -167,7 +167,7 @@ mod tests {
         let closed = || -> anyhow::Result<Box<dyn Site>> { bail!("opened") };
         format!(
             "{:#}",
-            run(args, &["mail", "web1", "ftp"], closed).unwrap_err()
+            run(args, &catalogue::tests::SERVERS, closed).unwrap_err()
         )
     }
 

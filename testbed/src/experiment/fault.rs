@@ -1,6 +1,6 @@
-//! Makes the trouble: what each of the paper's four kinds does to a server.
+//! Makes the trouble: what each kind does to a server.
 
-use super::site::{Site, SiteServer};
+use super::site::{Site, SiteServer, Switch};
 use super::spec::TroubleKind;
 use anyhow::{Context, bail};
 use ringward::cluster::Daemon;
@@ -9,11 +9,20 @@ use std::time::Duration;
 /// How long a machine may take to carry out the order.
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// The command that makes `trouble`, run on the server itself. The service program of St2 stays
+/// How a trouble is made.
+#[derive(Debug, PartialEq, Eq)]
+enum Means {
+    /// By a command on the server itself.
+    Command(Vec<String>),
+    /// From outside.
+    Power(Switch),
+}
+
+/// What makes `trouble`. The service program of St2 stays
 /// out of order until the server restarts, because a mask under /run is gone then. Nt1 and Nt2
 /// end all programs at once and then unmount: with units stopped one after the other, the service
 /// was gone seconds before the network, and P1 saw a trouble of the service first.
-fn command(trouble: TroubleKind, server: &SiteServer) -> Vec<String> {
+fn means(trouble: TroubleKind, server: &SiteServer) -> Means {
     let unit = server.daemons.first().map_or("", Daemon::name);
     let words: &[&str] = match trouble {
         TroubleKind::St1 => &["systemctl", "stop", unit],
@@ -26,8 +35,10 @@ fn command(trouble: TroubleKind, server: &SiteServer) -> Vec<String> {
         ],
         TroubleKind::Nt1 => &["systemctl", "reboot", "--force"],
         TroubleKind::Nt2 => &["systemctl", "poweroff", "--force"],
+        TroubleKind::Cut => return Means::Power(Switch::Cut),
+        TroubleKind::Freeze => return Means::Power(Switch::Freeze),
     };
-    words.iter().map(|word| (*word).to_owned()).collect()
+    Means::Command(words.iter().map(|word| (*word).to_owned()).collect())
 }
 
 /// Makes `trouble` on `server`.
@@ -35,8 +46,15 @@ fn command(trouble: TroubleKind, server: &SiteServer) -> Vec<String> {
 /// # Errors
 /// When the server refuses the order. An order that takes the server off the network may go
 /// unanswered; whether it was carried out shows in what follows.
-pub fn strike(site: &dyn Site, trouble: TroubleKind, server: &SiteServer) -> anyhow::Result<()> {
-    let command = command(trouble, server);
+pub fn strike(
+    site: &mut dyn Site,
+    trouble: TroubleKind,
+    server: &SiteServer,
+) -> anyhow::Result<()> {
+    let command = match means(trouble, server) {
+        Means::Power(switch) => return site.power(&server.name, switch),
+        Means::Command(command) => command,
+    };
     let argv: Vec<&str> = command.iter().map(String::as_str).collect();
     let ran = match (trouble, site.exec(&server.name, &argv, WITHIN)) {
         (TroubleKind::Nt1 | TroubleKind::Nt2, Err(_)) => return Ok(()),
@@ -63,6 +81,8 @@ pub fn describe(trouble: TroubleKind, server: &SiteServer) -> String {
         TroubleKind::St2 => format!("{unit} stopped and kept from starting"),
         TroubleKind::Nt1 => "restarted".to_owned(),
         TroubleKind::Nt2 => "shut down".to_owned(),
+        TroubleKind::Cut => "power cut".to_owned(),
+        TroubleKind::Freeze => "frozen".to_owned(),
     };
     format!("{}: {done}", server.name)
 }
@@ -73,12 +93,16 @@ mod tests {
     use crate::experiment::ring::tests::server;
 
     #[test]
-    fn each_trouble_is_one_command() {
+    fn each_trouble_is_one_order() {
         let ftp = server("ftp", 3, "vsftpd");
-        let all = TroubleKind::ALL
+        let [a, b, c, d] = TroubleKind::PAPER;
+        let all = [a, b, c, d, TroubleKind::Cut, TroubleKind::Freeze]
             .map(|trouble| {
-                let command = command(trouble, &ftp).join(" ");
-                format!("{}: {command}", describe(trouble, &ftp))
+                let means = match means(trouble, &ftp) {
+                    Means::Command(command) => command.join(" "),
+                    Means::Power(switch) => format!("{switch:?}"),
+                };
+                format!("{}: {means}", describe(trouble, &ftp))
             })
             .join("\n");
         insta::assert_snapshot!(all, @r#"
@@ -86,6 +110,8 @@ mod tests {
         ftp: vsftpd stopped and kept from starting: sh -c systemctl stop "$1"; systemctl mask --runtime --now "$1" sh vsftpd
         ftp: restarted: systemctl reboot --force
         ftp: shut down: systemctl poweroff --force
+        ftp: power cut: Cut
+        ftp: frozen: Freeze
         "#);
     }
 }

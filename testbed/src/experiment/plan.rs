@@ -176,7 +176,7 @@ mod tests {
     use ringward::cluster::Activation;
 
     fn plan(name: &str) -> Plan {
-        let experiment = catalogue::find(name, &["ftp", "web1", "mail"])
+        let experiment = catalogue::find(name, &catalogue::tests::SERVERS)
             .unwrap()
             .remove(0);
         let none = Calibration::default().characteristics("ftp", Activation::Standby, None);

@@ -71,6 +71,8 @@ pub enum Switch {
     On,
     /// Power off at once, as a power cut.
     Cut,
+    /// Stop in the middle of whatever it does.
+    Freeze,
 }
 
 /// Circumstances that a report states.
@@ -122,7 +124,7 @@ pub trait Site {
     /// When the machine does not carry it out within the time; not when the command fails.
     fn exec(&self, node: &str, argv: &[&str], within: Duration) -> anyhow::Result<Ran>;
 
-    /// True while the machine has power.
+    /// True while the machine runs: it has power and is not frozen.
     fn is_on(&self, node: &str) -> bool;
 
     /// Switches a machine.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
 
-/// The paper's four kinds of trouble (section 4.3).
+/// The paper's four kinds of trouble (section 4.3), and two more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TroubleKind {
     /// The service stops; restarting its program cures it.
@@ -23,11 +23,15 @@ pub enum TroubleKind {
     Nt1,
     /// The server is shut down.
     Nt2,
+    /// The server's power fails. It starts when it is woken, as after [`Self::Nt2`].
+    Cut,
+    /// The server stands still and keeps its power: nothing wakes it.
+    Freeze,
 }
 
 impl TroubleKind {
-    /// All kinds, in the order of Fig. 13.
-    pub const ALL: [Self; 4] = [Self::St1, Self::St2, Self::Nt1, Self::Nt2];
+    /// The paper's, in the order of Fig. 13.
+    pub const PAPER: [Self; 4] = [Self::St1, Self::St2, Self::Nt1, Self::Nt2];
 
     /// True when the function moves to a backup VM on the way to recovery.
     #[must_use]

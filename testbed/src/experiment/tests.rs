@@ -212,7 +212,7 @@ impl Site for Scripted {
 
 /// Runs an experiment; gives whether it was good, what was printed, and the run directory.
 fn run(name: &str, site: &mut Scripted) -> (bool, String, PathBuf) {
-    let all = catalogue::find(name, &["mail", "web1", "ftp"]).unwrap();
+    let all = catalogue::find(name, &catalogue::tests::SERVERS).unwrap();
     let experiment = &all[0];
     let root = site.dir.join("run");
     let mut dir = RunDir::create(&root).unwrap();

@@ -179,13 +179,14 @@ impl Site for LabSite {
 
     fn is_on(&self, node: &str) -> bool {
         let machine = self.lab.as_ref().and_then(|lab| lab.machine(node).ok());
-        machine.is_some_and(|m| m.power().0 != Power::Off)
+        machine.is_some_and(|m| m.power().0 == Power::On)
     }
 
     fn power(&mut self, node: &str, switch: Switch) -> Result<()> {
         let button = match switch {
             Switch::On => Button::On,
             Switch::Cut => Button::Cut,
+            Switch::Freeze => Button::Freeze,
         };
         Ok(serve::press(&*self.lab()?.machine(node)?, button)?)
     }

@@ -207,7 +207,7 @@ fn symbol(trouble: TroubleKind, what: char) -> String {
         TroubleKind::St1 => "s1",
         TroubleKind::St2 => "s2",
         TroubleKind::Nt1 => "n1",
-        TroubleKind::Nt2 => "n2",
+        TroubleKind::Nt2 | TroubleKind::Cut | TroubleKind::Freeze => "n2",
     };
     format!("T_{name}{what}")
 }

@@ -158,11 +158,11 @@ mod tests {
     };
 
     fn table(name: &str, runs: &[Vec<Measured>]) -> String {
-        let servers = ["mail", "web1", "ftp"];
-        let experiment = catalogue::find(name, &servers).unwrap().remove(0);
+        let experiment = catalogue::find(name, &catalogue::tests::SERVERS).unwrap();
+        let experiment = &experiment[0];
         let paper = Paper::load().unwrap();
         let way = Activation::Standby;
-        let rows = rows(&experiment, &paper, SETTINGS, &calibration(), way, runs);
+        let rows = rows(experiment, &paper, SETTINGS, &calibration(), way, runs);
         draw(
             &experiment.title,
             &rows,

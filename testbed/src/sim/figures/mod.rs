@@ -140,7 +140,7 @@ fn fig13(paper: &Paper, of: &Fig13) -> anyhow::Result<Vec<Row>> {
         TroubleKind::St1 => "s1",
         TroubleKind::St2 => "s2",
         TroubleKind::Nt1 => "n1",
-        TroubleKind::Nt2 => "n2",
+        TroubleKind::Nt2 | TroubleKind::Cut | TroubleKind::Freeze => "n2",
     };
     let columns = [
         Reading {
@@ -184,17 +184,17 @@ fn fig13(paper: &Paper, of: &Fig13) -> anyhow::Result<Vec<Row>> {
 
 /// The number of an equation in the paper.
 fn number(trouble: TroubleKind, column: Column) -> u32 {
-    use TroubleKind::{Nt1, Nt2, St1, St2};
+    use TroubleKind::{Nt1, St1, St2};
     match (column, trouble) {
         (Column::Function, St1 | St2) => 10,
-        (Column::Function, Nt1 | Nt2) => 11,
+        (Column::Function, _) => 11,
         (Column::Target, St1) => 12,
         (Column::Target, St2) => 13,
         (Column::Target, Nt1) => 14,
-        (Column::Target, Nt2) => 15,
+        (Column::Target, _) => 15,
         (Column::Disconnection, St1) => 16,
         (Column::Disconnection, St2) => 17,
-        (Column::Disconnection, Nt1 | Nt2) => 18,
+        (Column::Disconnection, _) => 18,
     }
 }
 

@@ -110,7 +110,8 @@ fn fault(trouble: TroubleKind) -> OnServer {
         TroubleKind::St1 => OnServer::ServiceStop,
         TroubleKind::St2 => OnServer::ServiceBreak,
         TroubleKind::Nt1 => OnServer::Restart,
-        TroubleKind::Nt2 => OnServer::PowerOff,
+        TroubleKind::Nt2 | TroubleKind::Cut => OnServer::PowerOff,
+        TroubleKind::Freeze => OnServer::Freeze,
     }
 }
 
