@@ -8,7 +8,7 @@
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use testbed::experiment::cli::{self as experiments, RunArgs};
+use testbed::experiment::cli::{self as experiments, On, RunArgs};
 use testbed::experiment::site::Site;
 use testbed::lab::cli::{self as lab, LabCommand};
 use testbed::lab::onsite::{LabSite, SiteArgs};
@@ -93,6 +93,7 @@ fn list() -> anyhow::Result<ExitCode> {
     let all = RunArgs {
         names: Vec::new(),
         list: true,
+        on: On::Lab,
         repeats: None,
         out: None,
         keep: false,

@@ -11,6 +11,17 @@ use anyhow::bail;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+/// Where experiments are run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum On {
+    /// Emulated machines.
+    #[default]
+    Lab,
+    /// The simulator, in virtual time, with machines like the paper's; each experiment once, since
+    /// it would go the same way again.
+    Sim,
+}
+
 /// Runs experiments and lays their figures beside the paper's.
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
@@ -19,6 +30,9 @@ pub struct RunArgs {
     /// Lists the experiments.
     #[arg(long)]
     pub list: bool,
+    /// Where.
+    #[arg(long, value_enum, default_value_t)]
+    pub on: On,
     /// Runs each experiment this many times instead of as often as its file says.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub repeats: Option<u32>,
@@ -67,7 +81,10 @@ pub fn run(
     let root = root(args, &now);
     RunDir::check(&root)?;
 
-    let mut site = open()?;
+    let mut site = match args.on {
+        On::Lab => Some(open()?),
+        On::Sim => None,
+    };
     let mut whole = RunDir::create(&root)?;
     let several = experiments.len() > 1;
     let mut progress = progress::for_stderr();
@@ -90,27 +107,35 @@ pub fn run(
                 experiments.len()
             ));
         }
-        let (site, progress) = (site.as_mut(), progress.as_mut());
+        let mut carry_out = |dir: &mut RunDir| match &mut site {
+            Some(site) => session::run(site.as_mut(), progress.as_mut(), experiment, order, dir),
+            None => session::simulate(servers, progress.as_mut(), experiment, style, dir),
+        };
         let finished = if several {
-            RunDir::create(&root.join(experiment.name()))
-                .map_err(anyhow::Error::from)
-                .and_then(|mut dir| session::run(site, progress, experiment, order, &mut dir))
+            let dir = RunDir::create(&root.join(experiment.name()));
+            dir.map_err(anyhow::Error::from)
+                .and_then(|mut dir| carry_out(&mut dir))
         } else {
-            session::run(site, progress, experiment, order, &mut whole)
+            carry_out(&mut whole)
         };
         match finished {
             Ok(finished) => done.push(finished),
             Err(error) => outcome = Err(error),
         }
         let bad = done.last().is_some_and(|finished| !finished.result.good);
-        let stop = outcome.is_err() || site.sleep(std::time::Duration::ZERO).is_err();
+        let interrupted = match &site {
+            Some(site) => site.sleep(std::time::Duration::ZERO).is_err(),
+            None => false,
+        };
+        let stop = outcome.is_err() || interrupted;
         if stop || (args.keep && bad) {
             break;
         }
     }
     let good = done.len() == experiments.len() && done.iter().all(|f| f.result.good);
     let reported = session::conclude(&done, &experiments, several, &mut whole);
-    let finished = site.finish(args.keep && (!good || outcome.is_err()));
+    let keep = args.keep && (!good || outcome.is_err());
+    let finished = site.map_or(Ok(()), |mut site| site.finish(keep));
     progress.print(&format!("Everything about it: {}", root.display()));
     outcome.and(reported).and(finished).map(|()| good)
 }
@@ -156,6 +181,7 @@ mod tests {
         RunArgs {
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             list: false,
+            on: On::Lab,
             repeats: None,
             out: None,
             keep: false,

@@ -76,6 +76,12 @@ pub fn strike(
 #[must_use]
 pub fn describe(trouble: TroubleKind, server: &SiteServer) -> String {
     let unit = server.daemons.first().map_or("", Daemon::name);
+    words(trouble, &server.name, unit)
+}
+
+/// The same of a server called `name` with a service called `unit`.
+#[must_use]
+pub fn words(trouble: TroubleKind, name: &str, unit: &str) -> String {
     let done = match trouble {
         TroubleKind::St1 => format!("{unit} stopped"),
         TroubleKind::St2 => format!("{unit} stopped and kept from starting"),
@@ -84,7 +90,7 @@ pub fn describe(trouble: TroubleKind, server: &SiteServer) -> String {
         TroubleKind::Cut => "power cut".to_owned(),
         TroubleKind::Freeze => "frozen".to_owned(),
     };
-    format!("{}: {done}", server.name)
+    format!("{name}: {done}")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::rundir::RunDir;
 use super::runner::Run;
 use super::site::{SiteServer, node};
 use super::spec::{Experiment, Measure, TroubleKind};
-use crate::report::access::{self, Access};
+use crate::report::access::{self, Access, PAPERS_CLIENT};
 use crate::report::figures::Measured;
 use crate::report::owners::Owners;
 use crate::report::result::{RunResult, TargetResult};
@@ -17,9 +17,6 @@ use crate::report::timeline::{self, Lane, Scene};
 use std::fs::File;
 use std::io::BufReader;
 use std::time::Duration;
-
-/// The grid of the paper's client.
-const PAPERS_CLIENT: Duration = Duration::from_secs(1);
 
 /// A judged run.
 pub struct Judged {

@@ -1,12 +1,12 @@
 //! One experiment from its data to its report: all repeats, the table, the files.
 
 use super::calibrate;
-use super::judge::{self, Judged};
+use super::judge;
 use super::plan;
 use super::progress::Progress;
 use super::rundir::RunDir;
 use super::runner::Run;
-use super::site::Site;
+use super::site::{Facts, Site};
 use super::spec::{Experiment, Until};
 use crate::report::calibration::Calibration;
 use crate::report::figures::{self, Measured};
@@ -14,6 +14,7 @@ use crate::report::html;
 use crate::report::paper::Paper;
 use crate::report::result::{self, About, ExperimentResult, RunResult, SCHEMA};
 use crate::report::table::{self, Style};
+use crate::sim;
 use anyhow::Context;
 use ringward::cluster::{Settings, Timings};
 
@@ -37,7 +38,22 @@ pub struct Finished {
     pub pictures: Vec<Option<String>>,
 }
 
-/// Runs `experiment` and writes its report into `dir`.
+/// What a report is made of.
+#[derive(Debug, Default)]
+pub struct Material {
+    /// The settings that were in force, once they were read.
+    pub settings: Option<Settings>,
+    /// What the machines are like.
+    pub calibration: Calibration,
+    /// Circumstances.
+    pub facts: Facts,
+    /// All runs.
+    pub runs: Vec<RunResult>,
+    /// A picture a run, as SVG; none of a run that ended before the trouble.
+    pub pictures: Vec<Option<String>>,
+}
+
+/// Runs `experiment` on a site and writes its report into `dir`.
 ///
 /// # Errors
 /// When the report itself cannot be written. A run that fails is part of the report.
@@ -48,12 +64,8 @@ pub fn run(
     order: Order,
     dir: &mut RunDir,
 ) -> anyhow::Result<Finished> {
-    let made = jiff::Timestamp::now()
-        .strftime("%Y-%m-%dT%H:%M:%SZ")
-        .to_string();
-    let mut runs: Vec<RunResult> = Vec::new();
-    let mut pictures = Vec::new();
-    let mut settings = None;
+    let made = now();
+    let mut material = Material::default();
     for number in 1..=order.repeats {
         let calibration = known(site);
         let began = site.now();
@@ -61,31 +73,71 @@ pub fn run(
         let mut run = Run::new(site, progress, experiment, &calibration);
         run.carry_out(order.fresh && number == 1, dir, &folder);
         let judged = judge::judge(&run, experiment, number, dir, &folder, began);
-        settings = run.settings.take().or(settings);
-        write_picture(&judged, dir, &folder)?;
-        runs.push(judged.result);
-        pictures.push(judged.picture);
+        material.settings = run.settings.take().or(material.settings);
+        if let Some(owners) = &judged.owners {
+            let about = "who answered for each VIP, and when, by the LAN capture";
+            let text = serde_json::to_string_pretty(owners)?;
+            dir.write(&format!("{folder}/owners.json"), about, text)?;
+        }
+        material.runs.push(judged.result);
+        material.pictures.push(judged.picture);
         // An interruption ends the session, with the report of what there is.
         if site.sleep(std::time::Duration::ZERO).is_err() {
             break;
         }
     }
-    let result = report(site, experiment, settings.as_ref(), runs, made)?;
-    let text = text(&result, experiment, settings.as_ref(), order.style);
-    dir.write(
-        "result.json",
-        "the outcome for programs",
-        serde_json::to_string_pretty(&result)?,
-    )?;
-    let plain = self::text(&result, experiment, settings.as_ref(), Style::Plain);
-    dir.write("table.txt", "the outcome for people", plain)?;
-    progress.print(&text);
-    dir.explain(&format!(
-        "Experiment {}: {}, {}",
-        experiment.name(),
-        experiment.title,
-        result.made
-    ))?;
+    material.calibration = known(site);
+    material.facts = site.facts();
+    write(experiment, material, made, order.style, progress, dir)
+}
+
+/// Plays `experiment` in the simulator, on a ring of these servers, and writes its report into `dir`.
+///
+/// # Errors
+/// As those of [`run`].
+pub fn simulate(
+    ring: &[&str],
+    progress: &mut dyn Progress,
+    experiment: &Experiment,
+    style: Style,
+    dir: &mut RunDir,
+) -> anyhow::Result<Finished> {
+    let made = now();
+    let material = sim::experiment::play(experiment, ring)?;
+    write(experiment, material, made, style, progress, dir)
+}
+
+fn now() -> String {
+    jiff::Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string()
+}
+
+/// Writes the report of one experiment.
+fn write(
+    experiment: &Experiment,
+    mut material: Material,
+    made: String,
+    style: Style,
+    progress: &mut dyn Progress,
+    dir: &mut RunDir,
+) -> anyhow::Result<Finished> {
+    let pictures = std::mem::take(&mut material.pictures);
+    for (number, picture) in pictures.iter().enumerate() {
+        if let Some(picture) = picture {
+            let name = format!("run-{}/timeline.svg", number + 1);
+            dir.write(&name, "the run as a picture", picture)?;
+        }
+    }
+    let settings = material.settings.clone();
+    let result = report(experiment, material, made)?;
+    let text = |style| self::text(&result, experiment, settings.as_ref(), style);
+    let json = serde_json::to_string_pretty(&result)?;
+    dir.write("result.json", "the outcome for programs", json)?;
+    dir.write("table.txt", "the outcome for people", text(Style::Plain))?;
+    progress.print(&text(style));
+    let (name, title) = (experiment.name(), &experiment.title);
+    dir.explain(&format!("Experiment {name}: {title}, {}", result.made))?;
     Ok(Finished { result, pictures })
 }
 
@@ -130,39 +182,24 @@ fn known(site: &dyn Site) -> Calibration {
     calibrate::kept(site).unwrap_or_default()
 }
 
-fn write_picture(judged: &Judged, dir: &mut RunDir, folder: &str) -> anyhow::Result<()> {
-    if let Some(owners) = &judged.owners {
-        let about = "who answered for each VIP, and when, by the LAN capture";
-        dir.write(
-            &format!("{folder}/owners.json"),
-            about,
-            serde_json::to_string_pretty(owners)?,
-        )?;
-    }
-    if let Some(picture) = &judged.picture {
-        dir.write(
-            &format!("{folder}/timeline.svg"),
-            "the run as a picture",
-            picture,
-        )?;
-    }
-    Ok(())
-}
-
 fn report(
-    site: &dyn Site,
     experiment: &Experiment,
-    settings: Option<&Settings>,
-    runs: Vec<RunResult>,
+    material: Material,
     made: String,
 ) -> anyhow::Result<ExperimentResult> {
+    let Material {
+        settings,
+        calibration,
+        facts,
+        runs,
+        pictures: _,
+    } = material;
     let paper = Paper::load().context("reading the paper's figures")?;
-    let calibration = known(site);
-    let timings = settings.map_or_else(
+    let timings = settings.as_ref().map_or_else(
         || Timings::profile(experiment.profile),
         |s| s.timings.clone(),
     );
-    let activation = settings.map(|s| s.activation).unwrap_or_default();
+    let activation = settings.as_ref().map(|s| s.activation);
     let in_force = plan::settings(&timings);
     let measured: Vec<Vec<Measured>> = runs
         .iter()
@@ -173,7 +210,7 @@ fn report(
         &paper,
         in_force,
         &calibration,
-        activation,
+        activation.unwrap_or_default(),
         &measured,
     );
     Ok(ExperimentResult {
@@ -190,9 +227,9 @@ fn report(
             profile: experiment.profile.to_string(),
             poll_ms: u64::try_from(experiment.poll.as_millis()).unwrap_or(u64::MAX),
         },
-        circumstances: site.facts(),
-        settings: settings.map(|_| in_force),
-        activation: settings.map(|s| s.activation),
+        circumstances: facts,
+        settings: settings.is_some().then_some(in_force),
+        activation,
         calibration,
         rows,
         runs,

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// once a second may miss it.
 const FLICKER: Duration = Duration::from_secs(1);
 
+/// The grid of the paper's client.
+pub const PAPERS_CLIENT: Duration = Duration::from_secs(1);
+
 /// One line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {

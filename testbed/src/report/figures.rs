@@ -238,10 +238,12 @@ fn activation_rows(
     };
     let in_run = measured.iter().filter_map(|m| m.activation).collect();
     let calibrated = |way| calibration.activation(target, way);
-    vec![
-        row(activation, calibrated(activation), in_run),
-        row(other, None, calibrated(other).into_iter().collect()),
-    ]
+    let other = row(other, None, calibrated(other).into_iter().collect());
+    let known = !other.our_measured.is_empty();
+    let first = row(activation, calibrated(activation), in_run);
+    std::iter::once(first)
+        .chain(known.then_some(other))
+        .collect()
 }
 
 /// T_ts of the run beside the one that the equations were given: no two starts on a busy host are

@@ -175,7 +175,7 @@ fn went(suite: &[&Finished]) -> Markup {
                 }
             }
             p.faint {
-                "From the trouble until a manager found it; until the server did that recovers it (P2 that takes P1's part,                  or one that extends to it); until a backup VM was ordered; until it was ordered on the host that started                  it; until it ran; until it had the VIP. The equations count from the second on."
+                "From the trouble until a manager found it; until the server did that recovers it (P1, P2 that takes P1's part,                  or one that extends to it); until a backup VM was ordered; until it was ordered on the host that started                  it; until it ran; until it had the VIP. The equations count from the second on."
             }
         }
     }

@@ -9,8 +9,9 @@ use std::time::Duration;
 pub struct Steps {
     /// From the trouble until one of the target's managers detected it.
     pub found: f64,
-    /// Until the server did that recovers it: P2 when it takes P1's part, or one that extends to it.
-    pub taken_over: f64,
+    /// Until the server did that recovers it: P1, P2 when it takes P1's part, or one that extends to
+    /// it.
+    pub taken_up: f64,
     /// Until a backup VM was ordered. This and the following are 0 in St1, which needs none.
     pub examined: f64,
     /// Until it was ordered on the host that started it.
@@ -25,7 +26,7 @@ impl Steps {
     /// Names of the steps, for the heads of tables; a line feed where one may break.
     pub const NAMES: [&'static str; 6] = [
         "found",
-        "taken\nover",
+        "taken\nup",
         "examined",
         "other\nhost",
         "VM\nstarted",
@@ -37,7 +38,7 @@ impl Steps {
     pub fn all(&self) -> [f64; 6] {
         [
             self.found,
-            self.taken_over,
+            self.taken_up,
             self.examined,
             self.elsewhere,
             self.started,
@@ -140,7 +141,7 @@ pub fn read<'a>(lines: &[Line<'a>], target: &str, struck: Duration) -> Option<Re
         home: home.map(|(at, _, _)| *at),
         steps: Steps {
             found: found.saturating_sub(struck).as_secs_f64(),
-            taken_over: detected.saturating_sub(*found).as_secs_f64(),
+            taken_up: detected.saturating_sub(*found).as_secs_f64(),
             examined,
             elsewhere,
             started,

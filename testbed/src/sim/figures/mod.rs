@@ -6,19 +6,41 @@
 //!
 //! | part | what |
 //! |---|---|
-//! | `watch` | plays a trouble and reads the times |
 //! | `terms` | equations, and what they leave out |
 //! | `text` | tables for people |
 
 mod terms;
 mod text;
-mod watch;
 
-use crate::experiment::spec::TroubleKind;
+use std::time::Duration;
+
+use ringward::cluster::{Activation, Profile};
+
+use super::watch::{Plan, Seen, watch};
+use crate::experiment::spec::{Strike, TroubleKind, Until};
 use crate::report::analytical::{Parameters, Span};
 use crate::report::paper::{Fig13, Fig14, Fig15, Paper};
 use terms::{Column, Term, equation, own, parameters, sum};
-use watch::{Plan, Seen, watch};
+
+/// The ring of Fig. 15: Login is P1 of the first of three neighbours, Web 2 P2 of the last.
+const RING: [&str; 6] = ["login", "mail", "ftp", "web1", "web2", "proxy"];
+
+fn plan(troubles: &[(&str, TroubleKind)], phase: f64, together: bool) -> Plan {
+    let strike = |(server, trouble): &(&str, TroubleKind)| Strike {
+        server: (*server).to_owned(),
+        trouble: *trouble,
+    };
+    Plan {
+        ring: RING.map(str::to_owned).to_vec(),
+        profile: Profile::Paper,
+        activation: Activation::Restore,
+        strikes: troubles.iter().map(strike).collect(),
+        phase: Duration::from_secs_f64(phase),
+        until: Until::Home,
+        together,
+        seed: 1,
+    }
+}
 
 /// How far a time may lie from its equation with all terms, in seconds.
 const NEAR: f64 = 0.05;
@@ -129,12 +151,7 @@ fn fig13(paper: &Paper, of: &Fig13) -> anyhow::Result<Vec<Row>> {
     let p = parameters(paper, "ftp")?;
     let mut seen = Vec::new();
     for phase in PHASES {
-        let plan = Plan {
-            troubles: vec![("ftp", trouble)],
-            phase,
-            together: true,
-        };
-        seen.extend(watch(&plan)?);
+        seen.extend(watch(&plan(&[("ftp", trouble)], phase, true))?.seen);
     }
     let kind = match trouble {
         TroubleKind::St1 => "s1",
@@ -153,7 +170,7 @@ fn fig13(paper: &Paper, of: &Fig13) -> anyhow::Result<Vec<Row>> {
             column: Column::Target,
             letter: 't',
             paper: Some(of.target.measured),
-            of: |seen| seen.target,
+            of: |seen| seen.target.unwrap_or_default(),
         },
         Reading {
             column: Column::Disconnection,
@@ -200,12 +217,8 @@ fn number(trouble: TroubleKind, column: Column) -> u32 {
 
 /// FTP and Web 1.
 fn fig14(paper: &Paper, of: &Fig14) -> anyhow::Result<[Server; 2]> {
-    let plan = Plan {
-        troubles: vec![("ftp", of.ftp), ("web1", of.web1)],
-        phase: MIDDLE,
-        together: true,
-    };
-    let mut seen = watch(&plan)?.into_iter();
+    let plan = plan(&[("ftp", of.ftp), ("web1", of.web1)], MIDDLE, true);
+    let mut seen = watch(&plan)?.seen.into_iter();
     let mut server = |name, trouble, [function, activation]: [f64; 2]| {
         anyhow::Ok(Server {
             name,
@@ -224,13 +237,8 @@ fn fig14(paper: &Paper, of: &Fig14) -> anyhow::Result<[Server; 2]> {
 /// Mail, FTP and Web 1.
 fn fig15(paper: &Paper) -> anyhow::Result<Vec<Neighbour>> {
     let names = ["mail", "ftp", "web1"];
-    let look = |together| {
-        watch(&Plan {
-            troubles: names.map(|name| (name, TroubleKind::Nt2)).to_vec(),
-            phase: MIDDLE,
-            together,
-        })
-    };
+    let troubles = names.map(|name| (name, TroubleKind::Nt2));
+    let look = |together| anyhow::Ok(watch(&plan(&troubles, MIDDLE, together))?.seen);
     let (together, one_by_one) = (look(true)?, look(false)?);
     let mut neighbours = Vec::new();
     for ((name, seen), one_by_one) in names.into_iter().zip(together).zip(one_by_one) {

@@ -1,7 +1,7 @@
 //! The figures as people read them.
 
+use super::Seen;
 use super::terms::{Column, Term, equation, own, sum};
-use super::watch::Seen;
 use super::{Figures, Neighbour, Server, beyond};
 use crate::report::analytical::Span;
 use crate::report::steps::Steps;
@@ -162,7 +162,7 @@ impl Figures {
 /// What a step says that is longer than the equation has it.
 const STEPS_SAY: &str = "\
 ! no term explains it; the step that takes longer says why:
-taken over: its P1 is in trouble itself; another server extends to it when it has claimed that P1
+taken up: its P1 is in trouble itself; another server extends to it when it has claimed that P1
 examined: less where its P1, in trouble itself, was claimed after the first ping; who takes over waits for no second
 ";
 

@@ -1,0 +1,193 @@
+//! Experiment files played in virtual time, with the characteristics of the paper's Table 3.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use ringward::cluster::{Activation, Mac, Settings, Topology};
+
+use super::scenario::settings;
+use super::watch::{Plan, Watched, watch};
+use crate::experiment::fault;
+use crate::experiment::session::Material;
+use crate::experiment::site::Facts;
+use crate::experiment::spec::{Experiment, Strike};
+use crate::report::access::{self, Access, Outage, PAPERS_CLIENT};
+use crate::report::calibration::{Calibration, ServerTimes};
+use crate::report::figures::Measured;
+use crate::report::paper::Paper;
+use crate::report::result::{RunResult, TargetResult};
+use crate::report::timeline::{self, Lane, Scene};
+
+/// How long before the trouble the client begins.
+const LEAD: Duration = Duration::from_secs(5);
+
+/// Plays an experiment, once: it would go the same way again. If a rule was broken, or something
+/// awaited did not come, the run has failed.
+///
+/// # Errors
+/// When the paper's figures cannot be read.
+pub fn play(experiment: &Experiment, ring: &[&str]) -> anyhow::Result<Material> {
+    let paper = Paper::load().context("reading the paper's figures")?;
+    let began = Instant::now();
+    let watched = watch(&plan(experiment, ring));
+    let (targets, failures, picture) = match watched {
+        Ok(watched) => {
+            let picture = draw(experiment, ring, &watched);
+            (targets(experiment, &watched), Vec::new(), Some(picture))
+        }
+        Err(error) => (Vec::new(), vec![format!("{error:#}")], None),
+    };
+    let run = RunResult {
+        number: 1,
+        took_s: began.elapsed().as_secs_f64(),
+        failures,
+        findings: Vec::new(),
+        targets,
+    };
+    Ok(Material {
+        calibration: characteristics(&paper, ring),
+        settings: Some(in_force(experiment)),
+        facts: Facts {
+            accelerator: "no emulator: the simulator, in virtual time".to_owned(),
+            ..Facts::default()
+        },
+        runs: vec![run],
+        pictures: vec![picture],
+    })
+}
+
+fn in_force(experiment: &Experiment) -> Settings {
+    settings(experiment.profile, Topology::Ring, Activation::Restore)
+}
+
+fn plan(experiment: &Experiment, ring: &[&str]) -> Plan {
+    Plan {
+        ring: ring.iter().map(|name| (*name).to_owned()).collect(),
+        profile: experiment.profile,
+        activation: Activation::Restore,
+        strikes: experiment.strikes.clone(),
+        phase: experiment.moment.after_s(in_force(experiment).timings.t_im),
+        until: experiment.until,
+        together: true,
+        seed: 1,
+    }
+}
+
+/// What the simulator's machines are like: as the paper's.
+fn characteristics(paper: &Paper, ring: &[&str]) -> Calibration {
+    let of = |name: &&str| {
+        let c = paper.parameters(name)?.characteristics;
+        let times = ServerTimes {
+            start: Some(c.t_ts),
+            restart: Some(c.t_tr),
+            service_exam: Some(c.t_se),
+            activation_standby: None,
+            activation_restore: Some(c.t_v),
+        };
+        Some(((*name).to_owned(), times))
+    };
+    Calibration {
+        servers: ring.iter().filter_map(of).collect(),
+        ..Calibration::default()
+    }
+}
+
+fn targets(experiment: &Experiment, watched: &Watched) -> Vec<TargetResult> {
+    let seen = experiment.strikes.iter().zip(&watched.seen);
+    let target = seen.zip(&watched.outages).map(|((strike, seen), outages)| {
+        let vm = strike.trouble.needs_backup();
+        let accesses = accesses(experiment, watched, outages);
+        let outages = |accesses: &[Access]| access::outages(accesses, watched.struck);
+        let first = |outages: Vec<Outage>| outages.first().map(|of| of.length().as_secs_f64());
+        let all = outages(&accesses);
+        let later = all.iter().skip(1).map(|of| of.length().as_secs_f64());
+        TargetResult {
+            server: strike.server.clone(),
+            actor: Some(seen.by.clone()),
+            steps: Some(seen.steps),
+            later_outages_s: later.collect(),
+            measured: Measured {
+                function: vm.then(|| seen.function()),
+                target: seen.target,
+                disconnection_1s: first(outages(&access::resample(&accesses, PAPERS_CLIENT))),
+                disconnection: first(all),
+                activation: vm.then_some(seen.steps.started + seen.steps.set),
+                start: None,
+            },
+        }
+    });
+    target.collect()
+}
+
+/// The run as a picture. Who held a VIP is not drawn: no capture tells it.
+fn draw(experiment: &Experiment, ring: &[&str], watched: &Watched) -> String {
+    let lane = |(at, name): (usize, &&str)| {
+        let last = u8::try_from(at + 1).unwrap_or(u8::MAX);
+        Lane {
+            name: (*name).to_owned(),
+            vip: Ipv4Addr::new(10, 1, 0, last),
+            mac: Mac([0, 0, 0, 0, 0, last]),
+        }
+    };
+    let lanes: Vec<Lane> = ring.iter().enumerate().map(lane).collect();
+    let words = |strike: &Strike| fault::words(strike.trouble, &strike.server, "its service");
+    let what: Vec<String> = experiment.strikes.iter().map(words).collect();
+    let targets = experiment.targets();
+    let accesses: Vec<(String, Vec<Access>)> = targets
+        .iter()
+        .zip(&watched.outages)
+        .map(|(name, outages)| (name.clone(), accesses(experiment, watched, outages)))
+        .collect();
+    timeline::svg(&Scene {
+        title: &experiment.title,
+        what: &what.join(", "),
+        struck: watched.struck,
+        lanes: &lanes,
+        targets: &targets,
+        story: &watched.story,
+        owners: None,
+        accesses: &accesses,
+    })
+}
+
+/// What the experiment's client would have seen, from before the trouble to the end.
+fn accesses(
+    experiment: &Experiment,
+    watched: &Watched,
+    outages: &[(Duration, Duration)],
+) -> Vec<Access> {
+    let mut at = watched.struck.saturating_sub(LEAD);
+    let mut accesses = Vec::new();
+    while at <= watched.ended {
+        let out = |(from, until): &(Duration, Duration)| (*from..*until).contains(&at);
+        let failure = outages.iter().any(out).then(|| "no answer".to_owned());
+        accesses.push(Access { at, failure });
+        at += experiment.poll;
+    }
+    accesses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::catalogue;
+
+    const RING: [&str; 6] = catalogue::tests::SERVERS;
+
+    #[test]
+    fn an_experiment_file_runs_in_virtual_time() {
+        let experiment = &catalogue::find("fig14/st2-nt2", &RING).unwrap()[0];
+        let material = play(experiment, &RING).unwrap();
+        let run = &material.runs[0];
+        assert!(run.is_good(), "{run:?}");
+        let by = run.targets.iter().map(|of| of.actor.as_deref().unwrap());
+        assert_eq!(
+            by.collect::<Vec<_>>(),
+            ["mail", "web2"],
+            "web1 and ftp, which it managed"
+        );
+        let picture = material.pictures[0].as_deref().unwrap();
+        assert!(picture.contains("web1: shut down, ftp: its service stopped"));
+    }
+}

@@ -1,0 +1,204 @@
+//! Troubles played in virtual time, and what is read off the logs and off the VIPs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use ringward::cluster::{Activation, Profile, Topology};
+use ringward::manage::Now;
+
+use super::cluster::Cluster;
+use super::fault::{Fault, OnServer};
+use super::log::What;
+use super::scenario::settings;
+use super::world::{AGENT, World};
+use crate::experiment::spec::{Strike, TroubleKind, Until};
+use crate::report::steps::{self, Steps};
+use crate::report::story::{Entry, Story};
+
+/// A round begins: the third since the start, so that the cluster is at rest.
+fn round(t_im: Duration) -> Duration {
+    t_im * 2 + Duration::from_millis(10)
+}
+
+/// How exactly the client looks.
+const LOOK: Duration = Duration::from_millis(1);
+/// All is at home again by then.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// What befalls whom, and where.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    /// The servers in ring order.
+    pub(super) ring: Vec<String>,
+    pub(super) profile: Profile,
+    pub(super) activation: Activation,
+    pub(super) strikes: Vec<Strike>,
+    /// When, after a round began.
+    pub(super) phase: Duration,
+    pub(super) until: Until,
+    /// Whether servers behind a target in trouble are looked for at once, or one after the other as
+    /// in the paper.
+    pub(super) together: bool,
+    /// For the delays of the network.
+    pub(super) seed: u64,
+}
+
+/// What was seen of one target, in seconds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Seen {
+    /// The server that recovered it.
+    pub(super) by: String,
+    /// From the trouble until its function was recovered, step by step.
+    pub(super) steps: Steps,
+    /// From the detection by the server that recovers it until the target was recovered, if that
+    /// was awaited.
+    pub(super) target: Option<f64>,
+    /// From the trouble until clients were served again.
+    pub(super) disconnection: f64,
+}
+
+impl Seen {
+    /// From the detection by the server that recovers it until the function was recovered.
+    pub(super) fn function(&self) -> f64 {
+        self.steps.function()
+    }
+}
+
+/// All that was seen.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Watched {
+    /// Of the targets, in their order.
+    pub(super) seen: Vec<Seen>,
+    /// The system logs.
+    pub(super) story: Story,
+    /// When the trouble struck, and when the last of it was over.
+    pub(super) struck: Duration,
+    pub(super) ended: Duration,
+    /// Without service, of each target.
+    pub(super) outages: Vec<Vec<(Duration, Duration)>>,
+}
+
+/// Plays a plan.
+///
+/// # Errors
+/// When the audit found a broken rule, or what is awaited did not come.
+pub(super) fn watch(plan: &Plan) -> anyhow::Result<Watched> {
+    let settings = settings(plan.profile, Topology::Ring, plan.activation);
+    let round = round(settings.timings.t_im);
+    let mut cluster = Cluster::ordered(&plan.ring, settings)?;
+    // A server has started when its agent works too (see ARCHITECTURE.md).
+    for time in [&mut cluster.times.start, &mut cluster.times.restart] {
+        *time = time.saturating_sub(AGENT);
+    }
+    let find = |strike: &Strike| cluster.find_text(&strike.server);
+    let targets: Vec<usize> = plan
+        .strikes
+        .iter()
+        .map(find)
+        .collect::<anyhow::Result<_>>()?;
+    let mut world = World::new(cluster, plan.seed);
+    world.one_by_one = !plan.together;
+    let struck = Now(round + plan.phase);
+    for (target, strike) in targets.iter().zip(&plan.strikes) {
+        world.plan(struck, Fault::Server(fault(strike.trouble), *target));
+    }
+    world.run_until(struck);
+    let mut outages: Vec<Vec<(Duration, Duration)>> = vec![Vec::new(); targets.len()];
+    let mut now = struck;
+    loop {
+        for (target, outages) in targets.iter().zip(&mut outages) {
+            match outages.last_mut() {
+                _ if world.is_served(*target) => {}
+                Some((_, until)) if *until == now.0 => *until += LOOK,
+                _ => outages.push((now.0, now.0 + LOOK)),
+            }
+        }
+        if let Some(violation) = &world.audit.violation {
+            bail!("{:?}: {violation}", plan.strikes);
+        }
+        let whole = now.0.subsec_millis() % 100 == 0 && now > struck;
+        let missing = || match plan.until {
+            Until::Home => world.missing(),
+            Until::Function => missing(&world, plan, &outages, now),
+        };
+        if whole && missing().is_none() {
+            break;
+        }
+        if now.since(struck) > LONGEST {
+            bail!("{:?}: {}", plan.strikes, missing().unwrap_or_default());
+        }
+        now = now + LOOK;
+        world.run_until(now);
+    }
+    let story = story(&world);
+    let lines = story.lines();
+    let seen = plan.strikes.iter().zip(&outages);
+    let seen = seen.map(|(strike, outages)| {
+        let name = &strike.server;
+        let recovery = steps::read(&lines, name, struck.0);
+        let recovery = recovery.with_context(|| format!("nobody recovered {name}"))?;
+        let home = recovery
+            .home
+            .map(|home| home.saturating_sub(recovery.detected));
+        if plan.until == Until::Home && home.is_none() {
+            bail!("{name} stays away");
+        }
+        let mut outages = outages
+            .iter()
+            .map(|(from, until)| (*until - *from).as_secs_f64());
+        Ok(Seen {
+            by: recovery.by.to_owned(),
+            steps: recovery.steps,
+            target: home.map(|home| home.as_secs_f64()),
+            disconnection: outages.next().unwrap_or(0.0),
+        })
+    });
+    Ok(Watched {
+        seen: seen.collect::<anyhow::Result<_>>()?,
+        struck: struck.0,
+        ended: now.0,
+        outages,
+        story: story.clone(),
+    })
+}
+
+/// Whose clients were not lost and served again yet.
+fn missing(
+    world: &World,
+    plan: &Plan,
+    outages: &[Vec<(Duration, Duration)>],
+    now: Now,
+) -> Option<String> {
+    let mut targets = plan.strikes.iter().zip(outages);
+    let missing = targets.find(|(strike, outages)| {
+        let over = outages.last().is_some_and(|(_, until)| *until < now.0);
+        let served = world.cluster.find_text(&strike.server);
+        !over || !served.is_ok_and(|target| world.is_served(target))
+    });
+    missing.map(|(strike, _)| format!("{} is not served", strike.server))
+}
+
+fn fault(trouble: TroubleKind) -> OnServer {
+    match trouble {
+        TroubleKind::St1 => OnServer::ServiceStop,
+        TroubleKind::St2 => OnServer::ServiceBreak,
+        TroubleKind::Nt1 => OnServer::Restart,
+        TroubleKind::Nt2 | TroubleKind::Cut => OnServer::PowerOff,
+        TroubleKind::Freeze => OnServer::Freeze,
+    }
+}
+
+/// The system logs.
+fn story(world: &World) -> Story {
+    let mut logs: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    for line in world.log.as_deref().unwrap_or_default() {
+        if let What::Event(event) = &line.what {
+            let (at, event) = (line.at.0, event.clone());
+            logs.entry(line.server.clone())
+                .or_default()
+                .push(Entry { at, event });
+        }
+    }
+    Story { logs }
+}
