@@ -23,6 +23,8 @@ fn round(t_im: Duration) -> Duration {
 
 /// How exactly the client looks.
 const LOOK: Duration = Duration::from_millis(1);
+/// How long it is watched when all is over.
+const AFTER: Duration = Duration::from_secs(2);
 /// All is at home again by then.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -106,6 +108,7 @@ pub(super) fn watch(plan: &Plan) -> anyhow::Result<Watched> {
     world.run_until(struck);
     let mut outages: Vec<Vec<(Duration, Duration)>> = vec![Vec::new(); targets.len()];
     let mut now = struck;
+    let mut over = None;
     loop {
         for (target, outages) in targets.iter().zip(&mut outages) {
             match outages.last_mut() {
@@ -122,10 +125,13 @@ pub(super) fn watch(plan: &Plan) -> anyhow::Result<Watched> {
             Until::Home => world.missing(),
             Until::Function => missing(&world, plan, &outages, now),
         };
-        if whole && missing().is_none() {
+        if whole && over.is_none() && missing().is_none() {
+            over = Some(now);
+        }
+        if over.is_some_and(|over| now.since(over) >= AFTER) {
             break;
         }
-        if now.since(struck) > LONGEST {
+        if over.is_none() && now.since(struck) > LONGEST {
             bail!("{:?}: {}", plan.strikes, missing().unwrap_or_default());
         }
         now = now + LOOK;
