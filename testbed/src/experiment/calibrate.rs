@@ -10,13 +10,14 @@ use super::fault;
 use super::follow::Follower;
 use super::ring::RingState;
 use super::site::{self, Site, SiteServer, Switch, node};
-use super::spec::TroubleKind;
+use super::spec::{Experiment, TroubleKind, Until};
 use crate::report::calibration::{Calibration, ServerTimes};
 use crate::report::figures::median;
 use crate::report::story::Entry;
 use anyhow::{Context, bail};
 use ringward::cluster::Activation;
 use ringward::manage::event::Event;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const SMALL: Duration = Duration::from_secs(60);
@@ -45,78 +46,137 @@ pub fn kept(site: &dyn Site) -> anyhow::Result<Calibration> {
     Ok(kept.unwrap_or_default())
 }
 
-/// Whether figures about some of `targets` are lacking.
-#[must_use]
-pub fn is_due(known: &Calibration, targets: &[String]) -> bool {
-    let is_known = |target| known.servers.get(target).is_some_and(ServerTimes::is_whole);
-    !targets.iter().all(is_known)
+/// What must be known of a server beside T_se, which always must.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Need {
+    /// T_v, in both ways.
+    pub activation: bool,
+    /// T_ts.
+    pub start: bool,
+    /// T_tr.
+    pub restart: bool,
 }
 
-/// Measures `targets` and keeps the figures beside those `known` of other servers. What
-/// cannot be measured is said and left out. The site must be prepared anew afterwards.
+/// What must be known, by server.
+pub type Needs = BTreeMap<String, Need>;
+
+/// What the equations of some experiments need.
+#[must_use]
+pub fn needs(experiments: &[Experiment]) -> Needs {
+    let mut needs = Needs::new();
+    for experiment in experiments {
+        let awaited = experiment.until == Until::Home;
+        for strike in &experiment.strikes {
+            let need = needs.entry(strike.server.clone()).or_default();
+            need.activation |= strike.trouble.needs_backup();
+            match strike.trouble {
+                TroubleKind::St1 => {}
+                TroubleKind::St2 | TroubleKind::Nt1 => need.restart |= awaited,
+                TroubleKind::Nt2 | TroubleKind::Cut | TroubleKind::Freeze => need.start |= awaited,
+            }
+        }
+    }
+    needs
+}
+
+/// What of `needs` is not `known`.
+#[must_use]
+pub fn lacking(known: &Calibration, needs: &Needs) -> Needs {
+    let lacks = |(server, need): (&String, &Need)| {
+        let of = known.servers.get(server).copied().unwrap_or_default();
+        let activated = of.activation_standby.and(of.activation_restore);
+        let left = Need {
+            activation: need.activation && activated.is_none(),
+            start: need.start && of.start.is_none(),
+            restart: need.restart && of.restart.is_none(),
+        };
+        (left != Need::default() || of.service_exam.is_none()).then(|| (server.clone(), left))
+    };
+    needs.iter().filter_map(lacks).collect()
+}
+
+/// Measures what is `lacking` and keeps it beside what is `known`. What cannot be measured is said
+/// and left out. The site must be prepared anew afterwards.
 ///
 /// # Errors
 /// When the figures cannot be kept, or the operator interrupts.
 pub fn measure_and_keep(
     site: &mut dyn Site,
     mut known: Calibration,
-    targets: &[String],
+    lacking: &Needs,
     say: &mut dyn FnMut(&str),
 ) -> anyhow::Result<()> {
     let path = site
         .calibration_path()?
         .context("measuring machines that are not prepared")?;
-    match measure(site, targets, say) {
-        Ok(measured) => known.servers.extend(measured.servers),
-        Err(error) => say(&format!("our machines were not measured: {error:#}")),
+    if let Err(error) = measure(site, &mut known, lacking, say) {
+        say(&format!("our machines were not all measured: {error:#}"));
     }
     site.sleep(Duration::ZERO)?;
     known.write(&path)?;
     Ok(())
 }
 
-/// Measures `targets`. `say` hears what is going on. Values that cannot be measured are left out,
-/// and `say` hears why.
+/// Measures what is `lacking`, all backup VMs first, while the managers are at rest. `say` hears what
+/// is going on. Values that cannot be measured are left out, and `say` hears why.
 ///
 /// # Errors
 /// When the managers cannot be brought to rest or to work.
 fn measure(
     site: &mut dyn Site,
-    targets: &[String],
+    calibration: &mut Calibration,
+    lacking: &Needs,
     say: &mut dyn FnMut(&str),
-) -> anyhow::Result<Calibration> {
+) -> anyhow::Result<()> {
     let servers = site.servers();
-    let mut calibration = Calibration::default();
-    for target in servers
-        .iter()
-        .filter(|server| targets.contains(&server.name))
-    {
-        let name = &target.name;
-        let times = calibration.servers.entry(name.clone()).or_default();
-        say(&format!("measuring {name}: bringing the managers to rest"));
+    let targets = servers.iter();
+    let targets = targets.filter_map(|server| Some((server, *lacking.get(&server.name)?)));
+    let targets: Vec<(&SiteServer, Need)> = targets.collect();
+    let beside = |name: &str| {
+        let other = servers.iter().rfind(|server| server.name != name);
+        Ok::<_, anyhow::Error>(&other.context("there is only one server")?.name)
+    };
+    if targets.iter().any(|(_, need)| need.activation) {
+        say("measuring T_v: bringing the managers to rest");
         rest(site, &servers)?;
-        let beside = servers.iter().rfind(|server| server.name != *name);
-        let beside = &beside.context("there is only one server")?.name;
-        say(&format!("trying the backup VM of {name} on {beside}"));
-        if let Err(error) = activations(site, beside, name, times) {
-            say(&format!("T_v of {name} is not known: {error:#}"));
+        for (target, _) in targets.iter().filter(|(_, need)| need.activation) {
+            let (name, host) = (&target.name, beside(&target.name)?);
+            say(&format!("trying the backup VM of {name} on {host}"));
+            let times = calibration.servers.entry(name.clone()).or_default();
+            if let Err(error) = activations(site, host, name, times) {
+                say(&format!("T_v of {name} is not known: {error:#}"));
+            }
         }
         say("setting the managers to work");
         work(site, &servers)?;
-        match exam(site, beside, target) {
+    }
+    for (target, need) in targets {
+        let name = &target.name;
+        let times = calibration.servers.entry(name.clone()).or_default();
+        say(&format!("measuring {name}"));
+        match exam(site, beside(name)?, target) {
             Ok(t_se) => times.service_exam = Some(t_se),
             Err(error) => say(&format!("T_se of {name} is not known: {error:#}")),
         }
-        say(&format!(
-            "starting {name} from power off, then restarting it"
-        ));
-        if let Err(error) = start_and_restart(site, target, times) {
-            say(&format!(
-                "T_ts and T_tr of {name} are not all known: {error:#}"
-            ));
+        if need.start {
+            say(&format!("starting {name} from power off"));
+            match watched(site, target, start) {
+                Ok(t_ts) => times.start = Some(t_ts),
+                Err(error) => say(&format!("T_ts of {name} is not known: {error:#}")),
+            }
+        }
+        if need.restart {
+            // Managers that start anew remember no fault: after a second one a function is held back.
+            rest(site, &servers)?;
+            work(site, &servers)?;
+            say(&format!("restarting {name}"));
+            match watched(site, target, restart) {
+                Ok(t_tr) => times.restart = Some(t_tr),
+                Err(error) => say(&format!("T_tr of {name} is not known: {error:#}")),
+            }
         }
     }
-    Ok(calibration)
+    Ok(())
 }
 
 /// Clears every flag and waits until no server holds its VIP any more.
@@ -208,26 +268,23 @@ fn seconds_after(text: &str, words: &str) -> Option<f64> {
     rest.split_once(" s")?.0.trim().parse().ok()
 }
 
-/// T_ts by a shutdown and a start, then T_tr by a restart, both until the function is at home again,
-/// which is where a recovery ends too.
-fn start_and_restart(
+/// Times something with a client at the function, as in a run.
+fn watched(
     site: &mut dyn Site,
     target: &SiteServer,
-    times: &mut ServerTimes,
-) -> anyhow::Result<()> {
+    time: fn(&mut dyn Site, &SiteServer) -> anyhow::Result<f64>,
+) -> anyhow::Result<f64> {
     client::start(site, target, EVERY)?;
-    let timed = start_then_restart(site, target, times);
+    let timed = wait(site, SMALL, || client::unserved(site, &target.name))
+        .and_then(|()| time(site, target));
     client::stop(site, &target.name)?;
     timed
 }
 
-fn start_then_restart(
-    site: &mut dyn Site,
-    target: &SiteServer,
-    times: &mut ServerTimes,
-) -> anyhow::Result<()> {
+/// T_ts by a shutdown and a start, until the function is at home again, which is where a recovery
+/// ends too.
+fn start(site: &mut dyn Site, target: &SiteServer) -> anyhow::Result<f64> {
     let name = &target.name;
-    wait(site, SMALL, || client::unserved(site, name))?;
     let mut logs = Follower::start(site)?;
     fault::strike(site, TroubleKind::Nt2, target)?;
     wait(site, OFF_WITHIN, || {
@@ -237,17 +294,15 @@ fn start_then_restart(
     wait(site, SMALL, || client::unserved(site, name))?;
     let ordered = client_clock(site)?;
     site.power(name, Switch::On)?;
-    times.start = Some(until_home(site, &mut logs, name, ordered)?);
+    until_home(site, &mut logs, name, ordered)
+}
 
-    // Managers that start anew remember no fault: after a second one a function is held back.
-    let servers = site.servers();
-    rest(site, &servers)?;
-    work(site, &servers)?;
-    wait(site, SMALL, || client::unserved(site, name))?;
+/// T_tr by a restart, until the same.
+fn restart(site: &mut dyn Site, target: &SiteServer) -> anyhow::Result<f64> {
+    let mut logs = Follower::start(site)?;
     let ordered = client_clock(site)?;
     fault::strike(site, TroubleKind::Nt1, target)?;
-    times.restart = Some(until_home(site, &mut logs, name, ordered)?);
-    Ok(())
+    until_home(site, &mut logs, &target.name, ordered)
 }
 
 /// Seconds from `since` (by the client's clock) until a manager gave the function back.
@@ -299,6 +354,39 @@ fn wait(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::catalogue;
+    use crate::report::calibration::tests::calibration;
+
+    #[test]
+    fn only_what_an_equation_needs_is_measured() {
+        let needs = |name| {
+            let experiments = catalogue::find(name, &catalogue::tests::SERVERS).unwrap();
+            needs(&experiments)
+        };
+        let one = |name| needs(name)["ftp"];
+        let vm = Need {
+            activation: true,
+            ..Need::default()
+        };
+        assert_eq!(one("fig13/st1"), Need::default());
+        assert_eq!(one("nt2"), Need { start: true, ..vm });
+        assert_eq!(
+            one("nt1"),
+            Need {
+                restart: true,
+                ..vm
+            }
+        );
+        assert_eq!(one("fig14/nt1-nt2"), vm);
+        let all = needs("fig15");
+        assert_eq!(all.len(), 3);
+        // The sample has all of FTP.
+        let left = lacking(&calibration(), &all);
+        assert_eq!(left.keys().collect::<Vec<_>>(), ["mail", "web1"]);
+        assert!(lacking(&calibration(), &needs("fig13")).is_empty());
+        let none = lacking(&Calibration::default(), &needs("st1"));
+        assert_eq!(none["ftp"], Need::default(), "T_se is always needed");
+    }
 
     #[test]
     fn times_are_read_from_the_agents_words() {

@@ -1,5 +1,6 @@
 //! `testbed run`: which experiments, how often, and where to.
 
+use super::calibrate::{self, Needs};
 use super::catalogue;
 use super::progress;
 use super::rundir::RunDir;
@@ -96,6 +97,11 @@ pub fn run(
         let order = Order {
             repeats: args.repeats.unwrap_or(experiment.repeats),
             fresh: args.fresh && index == 0,
+            // Once for all: what could not be measured is not tried again with each of them.
+            needs: match index {
+                0 => calibrate::needs(&experiments),
+                _ => Needs::default(),
+            },
             style,
         };
         if several {
@@ -108,7 +114,7 @@ pub fn run(
             ));
         }
         let mut carry_out = |dir: &mut RunDir| match &mut site {
-            Some(site) => session::run(site.as_mut(), progress.as_mut(), experiment, order, dir),
+            Some(site) => session::run(site.as_mut(), progress.as_mut(), experiment, &order, dir),
             None => session::simulate(servers, progress.as_mut(), experiment, style, dir),
         };
         let finished = if several {

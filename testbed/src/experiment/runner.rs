@@ -3,7 +3,7 @@
 //! Whatever happens on the way, everything is collected and judged at the end, so that a run that
 //! failed can be understood from its directory alone.
 
-use super::calibrate;
+use super::calibrate::{self, Needs};
 use super::client;
 use super::clocks::Clocks;
 use super::collect;
@@ -85,14 +85,15 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Carries the run out and collects what it left into `folder` of the run directory. What
-    /// goes wrong is in the run's failures.
-    pub fn carry_out(&mut self, fresh: bool, dir: &mut RunDir, folder: &str) {
+    /// Carries the run out and collects what it left into `folder` of the run directory. What of
+    /// `needs` is not known of the machines yet is measured before. What goes wrong is in the run's
+    /// failures.
+    pub fn carry_out(&mut self, fresh: bool, needs: &Needs, dir: &mut RunDir, folder: &str) {
         self.progress.plan(
             &format!("{}: {}", self.experiment.name(), self.experiment.title),
             &self.plan.phases(),
         );
-        if let Err(error) = self.until_home(fresh, dir, folder) {
+        if let Err(error) = self.until_home(fresh, needs, dir, folder) {
             self.failures.push(format!("{error:#}"));
             self.progress.note(&format!("failed: {error:#}"));
         }
@@ -115,8 +116,14 @@ impl<'a> Run<'a> {
         &*self.site
     }
 
-    fn until_home(&mut self, fresh: bool, dir: &mut RunDir, folder: &str) -> anyhow::Result<()> {
-        self.prepare(fresh)?;
+    fn until_home(
+        &mut self,
+        fresh: bool,
+        needs: &Needs,
+        dir: &mut RunDir,
+        folder: &str,
+    ) -> anyhow::Result<()> {
+        self.prepare(fresh, needs)?;
         self.await_regular(Step::Regular)?;
         collect::management(self.site, dir, folder, "before");
         self.read_settings()?;
@@ -142,7 +149,7 @@ impl<'a> Run<'a> {
         self.await_regular(Step::Home)
     }
 
-    fn prepare(&mut self, fresh: bool) -> anyhow::Result<()> {
+    fn prepare(&mut self, fresh: bool, needs: &Needs) -> anyhow::Result<()> {
         let began = self.site.now();
         let Some((index, phase)) = self.plan.find(Step::Lab) else {
             return Ok(());
@@ -156,9 +163,9 @@ impl<'a> Run<'a> {
         } else {
             calibrate::kept(&*self.site)?
         };
-        let targets = &self.targets;
-        if calibrate::is_due(&known, targets) {
-            calibrate::measure_and_keep(self.site, known, targets, &mut say)?;
+        let lacking = calibrate::lacking(&known, needs);
+        if !lacking.is_empty() {
+            calibrate::measure_and_keep(self.site, known, &lacking, &mut say)?;
             self.site.prepare(profile, false, &mut say)?;
         }
         self.progress

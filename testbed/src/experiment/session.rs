@@ -1,6 +1,6 @@
 //! One experiment from its data to its report: all repeats, the table, the files.
 
-use super::calibrate;
+use super::calibrate::{self, Needs};
 use super::judge;
 use super::plan;
 use super::progress::Progress;
@@ -19,12 +19,14 @@ use anyhow::Context;
 use ringward::cluster::{Settings, Timings};
 
 /// How an experiment is to be run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Order {
     /// How many times.
     pub repeats: u32,
     /// Nothing saved may be used for the first run.
     pub fresh: bool,
+    /// What must be known of the machines, for this experiment or for all that follow.
+    pub needs: Needs,
     /// How the table may look.
     pub style: Style,
 }
@@ -61,7 +63,7 @@ pub fn run(
     site: &mut dyn Site,
     progress: &mut dyn Progress,
     experiment: &Experiment,
-    order: Order,
+    order: &Order,
     dir: &mut RunDir,
 ) -> anyhow::Result<Finished> {
     let made = now();
@@ -71,7 +73,7 @@ pub fn run(
         let began = site.now();
         let folder = format!("run-{number}");
         let mut run = Run::new(site, progress, experiment, &calibration);
-        run.carry_out(order.fresh && number == 1, dir, &folder);
+        run.carry_out(order.fresh && number == 1, &order.needs, dir, &folder);
         let judged = judge::judge(&run, experiment, number, dir, &folder, began);
         material.settings = run.settings.take().or(material.settings);
         if let Some(owners) = &judged.owners {

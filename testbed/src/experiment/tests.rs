@@ -1,5 +1,6 @@
 //! Whole runs against a scripted site in virtual time.
 
+use super::calibrate;
 use super::catalogue;
 use super::progress::Lines;
 use super::ring::tests::{SHARE, addresses, two_servers};
@@ -220,10 +221,11 @@ fn run(name: &str, site: &mut Scripted) -> (bool, String, PathBuf) {
     let order = Order {
         repeats: 1,
         fresh: false,
+        needs: calibrate::needs(&all),
         style: Style::Plain,
     };
     let mut progress = Lines::new(&mut out);
-    let finished = session::run(site, &mut progress, experiment, order, &mut dir).unwrap();
+    let finished = session::run(site, &mut progress, experiment, &order, &mut dir).unwrap();
     let good = finished.result.good;
     session::conclude(&[finished], &all, false, &mut dir).unwrap();
     (good, String::from_utf8(out).unwrap(), root)

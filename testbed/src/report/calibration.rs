@@ -40,21 +40,6 @@ pub struct ServerTimes {
     pub activation_restore: Option<f64>,
 }
 
-impl ServerTimes {
-    /// Whether everything was measured.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        let all = [
-            self.start,
-            self.restart,
-            self.service_exam,
-            self.activation_standby,
-            self.activation_restore,
-        ];
-        all.iter().all(Option::is_some)
-    }
-}
-
 /// Why a calibration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CalibrationError {
