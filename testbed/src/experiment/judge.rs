@@ -9,6 +9,7 @@ use super::site::{SiteServer, node};
 use super::spec::{Experiment, Measure, TroubleKind};
 use crate::report::access::{self, Access, PAPERS_CLIENT};
 use crate::report::figures::Measured;
+use crate::report::logs::{self, Exhibit};
 use crate::report::owners::Owners;
 use crate::report::result::{RunResult, TargetResult};
 use crate::report::steps;
@@ -24,8 +25,8 @@ pub struct Judged {
     pub result: RunResult,
     /// Who answered for the VIPs.
     pub owners: Option<Owners>,
-    /// The run as an SVG file, when there was a trouble.
-    pub picture: Option<String>,
+    /// What shows the run, when there was a trouble.
+    pub exhibit: Option<Exhibit>,
 }
 
 /// Judges the run whose files lie in `folder` of the run directory. `began` is its beginning by
@@ -63,7 +64,7 @@ pub fn judge(
         return Judged {
             result,
             owners: None,
-            picture: None,
+            exhibit: None,
         };
     };
 
@@ -113,6 +114,11 @@ pub fn judge(
         findings,
         targets,
     };
+    // The paper's figure is of one target; times are each machine's own.
+    let logs = match &accesses[..] {
+        [(target, accesses)] => logs::columns(&story, target, struck, accesses),
+        _ => Vec::new(),
+    };
     let mut accesses = accesses;
     for access in accesses.iter_mut().flat_map(|(_, accesses)| accesses) {
         access.at = on_lab(node::CLIENT, access.at);
@@ -128,7 +134,7 @@ pub fn judge(
     Judged {
         result,
         owners,
-        picture: Some(picture),
+        exhibit: Some(Exhibit { picture, logs }),
     }
 }
 

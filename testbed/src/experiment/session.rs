@@ -11,6 +11,7 @@ use super::spec::{Experiment, Until};
 use crate::report::calibration::Calibration;
 use crate::report::figures::{self, Measured};
 use crate::report::html;
+use crate::report::logs::Exhibit;
 use crate::report::paper::Paper;
 use crate::report::result::{self, About, ExperimentResult, RunResult, SCHEMA};
 use crate::report::table::{self, Style};
@@ -36,8 +37,8 @@ pub struct Order {
 pub struct Finished {
     /// Its outcome.
     pub result: ExperimentResult,
-    /// A picture a run, as SVG; none of a run that ended before the trouble.
-    pub pictures: Vec<Option<String>>,
+    /// What shows each run; nothing of one that ended before the trouble.
+    pub exhibits: Vec<Option<Exhibit>>,
 }
 
 /// What a report is made of.
@@ -51,8 +52,8 @@ pub struct Material {
     pub facts: Facts,
     /// All runs.
     pub runs: Vec<RunResult>,
-    /// A picture a run, as SVG; none of a run that ended before the trouble.
-    pub pictures: Vec<Option<String>>,
+    /// What shows each run; nothing of one that ended before the trouble.
+    pub exhibits: Vec<Option<Exhibit>>,
 }
 
 /// Runs `experiment` on a site and writes its report into `dir`.
@@ -82,7 +83,7 @@ pub fn run(
             dir.write(&format!("{folder}/owners.json"), about, text)?;
         }
         material.runs.push(judged.result);
-        material.pictures.push(judged.picture);
+        material.exhibits.push(judged.exhibit);
         // An interruption ends the session, with the report of what there is.
         if site.sleep(std::time::Duration::ZERO).is_err() {
             break;
@@ -124,9 +125,9 @@ fn write(
     progress: &mut dyn Progress,
     dir: &mut RunDir,
 ) -> anyhow::Result<Finished> {
-    let pictures = std::mem::take(&mut material.pictures);
-    for (number, picture) in pictures.iter().enumerate() {
-        if let Some(picture) = picture {
+    let exhibits = std::mem::take(&mut material.exhibits);
+    for (number, exhibit) in exhibits.iter().enumerate() {
+        if let Some(Exhibit { picture, .. }) = exhibit {
             let name = format!("run-{}/timeline.svg", number + 1);
             dir.write(&name, "the run as a picture", picture)?;
         }
@@ -140,7 +141,7 @@ fn write(
     progress.print(&text(style));
     let (name, title) = (experiment.name(), &experiment.title);
     dir.explain(&format!("Experiment {name}: {title}, {}", result.made))?;
-    Ok(Finished { result, pictures })
+    Ok(Finished { result, exhibits })
 }
 
 /// Writes the report on all that was run, into the directory around the experiments' own or, of
@@ -194,7 +195,7 @@ fn report(
         calibration,
         facts,
         runs,
-        pictures: _,
+        exhibits: _,
     } = material;
     let paper = Paper::load().context("reading the paper's figures")?;
     let timings = settings.as_ref().map_or_else(

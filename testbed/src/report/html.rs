@@ -209,13 +209,23 @@ fn runs(finished: &Finished) -> Markup {
     html! {
         div id=(anchor(result)) {
             h3 { (result.experiment.name) ": " (result.experiment.title) }
-            @for (run, picture) in result.runs.iter().zip(&finished.pictures) {
+            @for (run, exhibit) in result.runs.iter().zip(&finished.exhibits) {
                 (what_failed(run))
-                @if let Some(picture) = picture {
-                    @let open = finished.pictures.len() == 1;
+                @if let Some(exhibit) = exhibit {
+                    @let open = finished.exhibits.len() == 1;
                     details open[open] {
                         summary { "Run " (run.number) ", " (format!("{:.0} s", run.took_s)) }
-                        (PreEscaped(picture))
+                        (PreEscaped(&exhibit.picture))
+                    }
+                    @if !exhibit.logs.is_empty() {
+                        details {
+                            summary { "Run " (run.number) ": the logs side by side, as in Fig. 12" }
+                            div.logs {
+                                @for column in &exhibit.logs {
+                                    div { h4 { (column.title) } pre { (column.lines.join("\n")) } }
+                                }
+                            }
+                        }
                     }
                 }
             }
@@ -282,15 +292,19 @@ fn machines(done: &[Finished], paper: &Paper) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::logs::{self, Exhibit};
     use crate::report::result::tests::result;
     use crate::report::timeline;
 
     /// A page with an experiment of two runs, of which the second failed before the trouble.
     fn sample() -> String {
         let picture = timeline::tests::with_scene(timeline::svg);
+        let logs = timeline::tests::with_scene(|scene| {
+            logs::columns(scene.story, "ftp", scene.struck, &scene.accesses[0].1)
+        });
         let done = [Finished {
             result: result(),
-            pictures: vec![Some(picture), None],
+            exhibits: vec![Some(Exhibit { picture, logs }), None],
         }];
         page(
             &done,
@@ -312,6 +326,7 @@ mod tests {
             "Run 2 failed: function recovered: not within 60 s",
             "Run 2, audit: one VM for a function: a &amp; b &lt;c&gt;",
             "function recovered 14.2 s",
+            "System log of web1 (acting)",
         ] {
             assert!(page.contains(part), "{part}");
         }

@@ -6,6 +6,7 @@ pub mod calibration;
 pub mod clock;
 pub mod figures;
 pub mod html;
+pub mod logs;
 pub mod owners;
 pub mod paper;
 pub mod pcap;

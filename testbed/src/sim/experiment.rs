@@ -15,6 +15,7 @@ use crate::experiment::spec::{Experiment, Strike};
 use crate::report::access::{self, Access, Outage, PAPERS_CLIENT};
 use crate::report::calibration::{Calibration, ServerTimes};
 use crate::report::figures::Measured;
+use crate::report::logs::{self, Exhibit};
 use crate::report::paper::Paper;
 use crate::report::result::{RunResult, TargetResult};
 use crate::report::timeline::{self, Lane, Scene};
@@ -31,10 +32,10 @@ pub fn play(experiment: &Experiment, ring: &[&str]) -> anyhow::Result<Material> 
     let paper = Paper::load().context("reading the paper's figures")?;
     let began = Instant::now();
     let watched = watch(&plan(experiment, ring));
-    let (targets, failures, picture) = match watched {
+    let (targets, failures, exhibit) = match watched {
         Ok(watched) => {
-            let picture = draw(experiment, ring, &watched);
-            (targets(experiment, &watched), Vec::new(), Some(picture))
+            let exhibit = show(experiment, ring, &watched);
+            (targets(experiment, &watched), Vec::new(), Some(exhibit))
         }
         Err(error) => (Vec::new(), vec![format!("{error:#}")], None),
     };
@@ -53,7 +54,7 @@ pub fn play(experiment: &Experiment, ring: &[&str]) -> anyhow::Result<Material> 
             ..Facts::default()
         },
         runs: vec![run],
-        pictures: vec![picture],
+        exhibits: vec![exhibit],
     })
 }
 
@@ -120,8 +121,8 @@ fn targets(experiment: &Experiment, watched: &Watched) -> Vec<TargetResult> {
     target.collect()
 }
 
-/// The run as a picture. Who held a VIP is not drawn: no capture tells it.
-fn draw(experiment: &Experiment, ring: &[&str], watched: &Watched) -> String {
+/// The run as a picture, and its logs. Who held a VIP is not drawn: no capture tells it.
+fn show(experiment: &Experiment, ring: &[&str], watched: &Watched) -> Exhibit {
     let lane = |(at, name): (usize, &&str)| {
         let last = u8::try_from(at + 1).unwrap_or(u8::MAX);
         Lane {
@@ -139,7 +140,11 @@ fn draw(experiment: &Experiment, ring: &[&str], watched: &Watched) -> String {
         .zip(&watched.outages)
         .map(|(name, outages)| (name.clone(), accesses(experiment, watched, outages)))
         .collect();
-    timeline::svg(&Scene {
+    let logs = match &accesses[..] {
+        [(target, accesses)] => logs::columns(&watched.story, target, watched.struck, accesses),
+        _ => Vec::new(),
+    };
+    let picture = timeline::svg(&Scene {
         title: &experiment.title,
         what: &what.join(", "),
         struck: watched.struck,
@@ -148,7 +153,8 @@ fn draw(experiment: &Experiment, ring: &[&str], watched: &Watched) -> String {
         story: &watched.story,
         owners: None,
         accesses: &accesses,
-    })
+    });
+    Exhibit { picture, logs }
 }
 
 /// What the experiment's client would have seen, from before the trouble to the end.
@@ -187,7 +193,11 @@ mod tests {
             ["mail", "web2"],
             "web1 and ftp, which it managed"
         );
-        let picture = material.pictures[0].as_deref().unwrap();
-        assert!(picture.contains("web1: shut down, ftp: its service stopped"));
+        let exhibit = material.exhibits[0].as_ref().unwrap();
+        assert!(
+            exhibit
+                .picture
+                .contains("web1: shut down, ftp: its service stopped")
+        );
     }
 }
