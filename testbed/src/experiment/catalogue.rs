@@ -4,7 +4,7 @@ use super::spec::{Experiment, SpecError};
 use std::path::Path;
 
 /// Name and text of every built-in file: the paper's figures, then what goes beyond them.
-const BUILT_IN: [(&str, &str); 5] = [
+const BUILT_IN: [(&str, &str); 6] = [
     (
         "testbed/experiments/fig13.toml",
         include_str!("../../experiments/fig13.toml"),
@@ -16,6 +16,10 @@ const BUILT_IN: [(&str, &str); 5] = [
     (
         "testbed/experiments/fig15.toml",
         include_str!("../../experiments/fig15.toml"),
+    ),
+    (
+        "testbed/experiments/many.toml",
+        include_str!("../../experiments/many.toml"),
     ),
     (
         "testbed/experiments/roles.toml",
@@ -107,7 +111,7 @@ pub(crate) mod tests {
         let count = |name| find(name, &SERVERS).unwrap().len();
         assert_eq!(
             ["paper", "fig13", "fig14", "fig15"].map(count),
-            [22, 4, 9, 1]
+            [23, 4, 9, 1]
         );
         for name in ["nt2", "fig13/nt2", "fig14/st2-nt1"] {
             let found = find(name, &SERVERS).unwrap();

@@ -3,6 +3,7 @@
 use super::audit::{self, Evidence};
 use super::client;
 use super::fault;
+use super::ring::RingState;
 use super::rundir::RunDir;
 use super::runner::Run;
 use super::site::{SiteServer, node};
@@ -11,10 +12,12 @@ use crate::report::access::{self, Access, PAPERS_CLIENT};
 use crate::report::figures::Measured;
 use crate::report::logs::{self, Exhibit};
 use crate::report::owners::Owners;
-use crate::report::result::{RunResult, TargetResult};
+use crate::report::result::{RunResult, Spread, TargetResult};
 use crate::report::steps;
 use crate::report::story::Story;
 use crate::report::timeline::{self, Lane, Scene};
+use ringward::cluster::Operation;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::time::Duration;
@@ -60,6 +63,7 @@ pub fn judge(
             failures,
             findings: Vec::new(),
             targets: Vec::new(),
+            spread: None,
         };
         return Judged {
             result,
@@ -113,6 +117,7 @@ pub fn judge(
         failures,
         findings,
         targets,
+        spread: spread(experiment, &run.looks),
     };
     // The paper's figure is of one target; times are each machine's own.
     let logs = match &accesses[..] {
@@ -136,6 +141,29 @@ pub fn judge(
         owners,
         exhibit: Some(Exhibit { picture, logs }),
     }
+}
+
+/// How management and backup VMs were spread, by looks at the ring: before the trouble, and when all
+/// functions were served again.
+fn spread(experiment: &Experiment, looks: &[(Duration, RingState)]) -> Option<Spread> {
+    let (_, before) = looks.first()?;
+    let operation = before.files.get("operation")?;
+    let operation = Operation::parse("operation", operation).ok()?;
+    let most_targets = operation.managers().map(|name| operation.on(name).count());
+    let vms = looks.iter().map(|(_, look)| &look.vms);
+    let vms = vms.max_by_key(|vms| vms.values().map(BTreeSet::len).sum::<usize>())?;
+    let running = vms.iter().filter(|(_, vms)| !vms.is_empty());
+    let strikes = experiment.strikes.iter();
+    Some(Spread {
+        most_targets: most_targets.max().unwrap_or(0),
+        moved: strikes
+            .filter(|strike| strike.trouble.needs_backup())
+            .count(),
+        vms: running
+            .map(|(server, vms)| (server.clone(), vms.iter().cloned().collect()))
+            .collect(),
+    })
+    .filter(|spread| spread.moved > 0)
 }
 
 /// Puts a moment by a machine's clock on the lab's. A server that was restarted has another clock

@@ -5,10 +5,12 @@
 
 use super::figures::Row;
 use super::paper::Paper;
-use super::result::{ExperimentResult, RunResult};
+use super::result::{ExperimentResult, RunResult, Spread};
+use super::startups;
 use super::steps::Steps;
 use super::table;
 use crate::experiment::session::Finished;
+use crate::lab::network;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("html.css");
@@ -35,6 +37,7 @@ pub fn page(done: &[Finished], left: &[String], paper: &Paper) -> String {
                 }
                 (overview(done))
                 @for suite in suites(done) { (section(&suite)) }
+                (tables_1_and_2(done))
                 (machines(done, paper))
             }
         }
@@ -239,6 +242,54 @@ fn what_failed(run: &RunResult) -> Markup {
             ul {
                 @for text in &run.failures { li.bad { "Run " (run.number) " failed: " (text) } }
                 @for finding in &run.findings { li.bad { "Run " (run.number) ", audit: " (finding) } }
+            }
+        }
+    }
+}
+
+/// How management and backup VMs were spread, beside the paper's Tables 1 and 2.
+fn tables_1_and_2(done: &[Finished]) -> Markup {
+    let mut rows: Vec<(&str, &Spread)> = Vec::new();
+    for Finished { result, .. } in done {
+        let spreads = result.runs.iter().filter_map(|run| run.spread.as_ref());
+        rows.extend(spreads.map(|spread| (result.experiment.name.as_str(), spread)));
+    }
+    rows.sort_by_key(|(_, spread)| spread.moved);
+    let n = network::servers().count();
+    let hosts = |spread: &Spread| -> String {
+        let on = spread
+            .vms
+            .iter()
+            .map(|(server, vms)| format!("{} on {server}", vms.join(", ")));
+        on.collect::<Vec<_>>().join("; ")
+    };
+    html! {
+        @if let Some((_, first)) = rows.first() {
+            h2 { "Tables 1 and 2: how management and backup VMs are spread" }
+            p {
+                "Of " (n) " servers in a ring each manages " (first.most_targets) " others (the paper: "
+                (startups::ring_targets(n)) "); a management server of its own would manage all " (startups::star_targets(n)) "."
+            }
+            table {
+                tr {
+                    th { "experiment" }
+                    th { "functions" br; "moved, k" }
+                    th { "most on one" br; "server" }
+                    th { "paper," br; "ring" }
+                    th { "paper," br; "star" }
+                    th { "backup VMs" }
+                }
+                @for (name, spread) in rows {
+                    @let k = spread.moved;
+                    tr {
+                        td { (name) }
+                        td { (k) }
+                        td.ours { (spread.most_vms()) }
+                        td { (if k < n { startups::ring_startups(n, k).to_string() } else { dash() }) }
+                        td { (startups::star_startups(k)) }
+                        td.words { (hosts(spread)) }
+                    }
+                }
             }
         }
     }

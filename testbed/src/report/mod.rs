@@ -12,6 +12,7 @@ pub mod paper;
 pub mod pcap;
 pub mod plot;
 pub mod result;
+pub mod startups;
 pub mod steps;
 pub mod story;
 pub mod table;

@@ -11,7 +11,7 @@
 //! * `rows`: the table, `our_measured` one value a run
 //! * `runs`: for each, its number, how long it took, the failures, the audit's findings, and what
 //!   was measured on each target, with the steps of its recovery and later outages that the client
-//!   saw
+//!   saw; how many targets one server managed, and where backup VMs ran
 //! * `good`: true when every run's function came back, its server came home and the audit is clean
 
 use super::analytical::Settings;
@@ -23,6 +23,7 @@ use crate::experiment::site::Facts;
 use crate::experiment::spec::{Strike, Until};
 use ringward::cluster::Activation;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Version of the layout.
@@ -58,6 +59,25 @@ pub struct TargetResult {
     pub later_outages_s: Vec<f64>,
 }
 
+/// How management and backup VMs were spread (Tables 1 and 2 of the paper).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Spread {
+    /// The most targets that one server managed before the trouble, by the operation file.
+    pub most_targets: usize,
+    /// Functions that moved to backup VMs.
+    pub moved: usize,
+    /// Backup VMs that ran when all functions were served again, by the server that ran them.
+    pub vms: BTreeMap<String, Vec<String>>,
+}
+
+impl Spread {
+    /// The most on one server.
+    #[must_use]
+    pub fn most_vms(&self) -> usize {
+        self.vms.values().map(Vec::len).max().unwrap_or(0)
+    }
+}
+
 /// One run.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunResult {
@@ -71,6 +91,8 @@ pub struct RunResult {
     pub findings: Vec<Finding>,
     /// By target, in the experiment's order.
     pub targets: Vec<TargetResult>,
+    /// How backup VMs were spread, if there were any.
+    pub spread: Option<Spread>,
 }
 
 impl RunResult {
@@ -190,6 +212,11 @@ pub(crate) mod tests {
                 },
                 later_outages_s: vec![0.3],
             }],
+            spread: Some(Spread {
+                most_targets: 2,
+                moved: 1,
+                vms: [("login".to_owned(), vec!["ftpb".to_owned()])].into(),
+            }),
         };
         let bad = RunResult {
             number: 2,
@@ -200,6 +227,7 @@ pub(crate) mod tests {
                 text: "a & b <c>".to_owned(),
             }],
             targets: vec![],
+            spread: None,
         };
         ExperimentResult {
             schema: SCHEMA,

@@ -17,7 +17,7 @@ use crate::report::calibration::{Calibration, ServerTimes};
 use crate::report::figures::Measured;
 use crate::report::logs::{self, Exhibit};
 use crate::report::paper::Paper;
-use crate::report::result::{RunResult, TargetResult};
+use crate::report::result::{RunResult, Spread, TargetResult};
 use crate::report::timeline::{self, Lane, Scene};
 
 /// How long before the trouble the client begins.
@@ -32,20 +32,23 @@ pub fn play(experiment: &Experiment, ring: &[&str]) -> anyhow::Result<Material> 
     let paper = Paper::load().context("reading the paper's figures")?;
     let began = Instant::now();
     let watched = watch(&plan(experiment, ring));
-    let (targets, failures, exhibit) = match watched {
-        Ok(watched) => {
-            let exhibit = show(experiment, ring, &watched);
-            (targets(experiment, &watched), Vec::new(), Some(exhibit))
-        }
-        Err(error) => (Vec::new(), vec![format!("{error:#}")], None),
-    };
-    let run = RunResult {
+    let mut run = RunResult {
         number: 1,
         took_s: began.elapsed().as_secs_f64(),
-        failures,
+        failures: Vec::new(),
         findings: Vec::new(),
-        targets,
+        targets: Vec::new(),
+        spread: None,
     };
+    let mut exhibit = None;
+    match watched {
+        Ok(watched) => {
+            run.targets = targets(experiment, &watched);
+            run.spread = spread(experiment, &watched);
+            exhibit = Some(show(experiment, ring, &watched));
+        }
+        Err(error) => run.failures.push(format!("{error:#}")),
+    }
     Ok(Material {
         calibration: characteristics(&paper, ring),
         settings: Some(in_force(experiment)),
@@ -119,6 +122,18 @@ fn targets(experiment: &Experiment, watched: &Watched) -> Vec<TargetResult> {
         }
     });
     target.collect()
+}
+
+fn spread(experiment: &Experiment, watched: &Watched) -> Option<Spread> {
+    let strikes = experiment.strikes.iter();
+    let moved = strikes
+        .filter(|strike| strike.trouble.needs_backup())
+        .count();
+    (moved > 0).then(|| Spread {
+        most_targets: watched.most_targets,
+        moved,
+        vms: watched.vms.clone(),
+    })
 }
 
 /// The run as a picture, and its logs. Who held a VIP is not drawn: no capture tells it.

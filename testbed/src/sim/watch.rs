@@ -10,6 +10,7 @@ use ringward::manage::Now;
 use super::cluster::Cluster;
 use super::fault::{Fault, OnServer};
 use super::log::What;
+use super::machine::{Machine, VmState};
 use super::scenario::settings;
 use super::world::{AGENT, World};
 use crate::experiment::spec::{Strike, TroubleKind, Until};
@@ -79,6 +80,10 @@ pub(super) struct Watched {
     pub(super) ended: Duration,
     /// Without service, of each target.
     pub(super) outages: Vec<Vec<(Duration, Duration)>>,
+    /// The most targets that one server managed before the trouble.
+    pub(super) most_targets: usize,
+    /// Backup VMs that ran when most of them did, by the server that ran them.
+    pub(super) vms: BTreeMap<String, Vec<String>>,
 }
 
 /// Plays a plan.
@@ -106,9 +111,15 @@ pub(super) fn watch(plan: &Plan) -> anyhow::Result<Watched> {
         world.plan(struck, Fault::Server(fault(strike.trouble), *target));
     }
     world.run_until(struck);
+    let managed = world
+        .machines
+        .iter()
+        .filter_map(|machine| machine.agent.as_ref());
+    let most_targets = managed.map(|agent| agent.modes().len()).max().unwrap_or(0);
     let mut outages: Vec<Vec<(Duration, Duration)>> = vec![Vec::new(); targets.len()];
     let mut now = struck;
     let mut over = None;
+    let (mut vms, mut most) = (BTreeMap::new(), 0);
     loop {
         for (target, outages) in targets.iter().zip(&mut outages) {
             match outages.last_mut() {
@@ -119,6 +130,10 @@ pub(super) fn watch(plan: &Plan) -> anyhow::Result<Watched> {
         }
         if let Some(violation) = &world.audit.violation {
             bail!("{:?}: {violation}", plan.strikes);
+        }
+        let running: usize = world.machines.iter().map(Machine::running).sum();
+        if running > most {
+            (vms, most) = (running_vms(&world), running);
         }
         let whole = now.0.subsec_millis() % 100 == 0 && now > struck;
         let missing = || match plan.until {
@@ -165,8 +180,24 @@ pub(super) fn watch(plan: &Plan) -> anyhow::Result<Watched> {
         struck: struck.0,
         ended: now.0,
         outages,
+        most_targets,
+        vms,
         story: story.clone(),
     })
+}
+
+/// Backup VMs that run, by the server that runs them.
+fn running_vms(world: &World) -> BTreeMap<String, Vec<String>> {
+    let servers = world.machines.iter().enumerate();
+    let of = |(at, machine): (usize, &Machine)| {
+        let slots = machine.slots.iter().enumerate();
+        let running = slots.filter(|(_, slot)| matches!(slot.state, Some(VmState::Running { .. })));
+        let vms: Vec<String> = running
+            .map(|(function, _)| format!("{}b", world.cluster.name(function)))
+            .collect();
+        (!vms.is_empty()).then(|| (world.cluster.name(at).to_string(), vms))
+    };
+    servers.filter_map(of).collect()
 }
 
 /// Whose clients were not lost and served again yet.

@@ -4,10 +4,8 @@
 //! |---|---|
 //! | `rest` | messages, accesses and examinations of a cluster at rest; Table 1 |
 //! | `startups` | backup VMs on one server after many failures; Table 2 |
-//! | `formulas` | what the paper says |
 //! | `text`, `picture` | tables for people, and the plot |
 
-mod formulas;
 mod picture;
 mod rest;
 mod startups;

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::formulas::{ideal_startups, ring_startups, ring_targets, star_startups, star_targets};
 use super::rest::{Rate, Rest, Sum, WINDOW};
 use super::startups::Startups;
 use super::{Failures, Tables};
+use crate::report::startups::{
+    ideal_startups, ring_startups, ring_targets, star_startups, star_targets,
+};
 use crate::report::table::plain;
 use crate::sim::count::{Kind, Sort};
 

@@ -4,7 +4,8 @@
 //! conventional one ("MSBS", a star) has a management server beside them (section 2.1).
 
 /// Table 1, P2P: target servers per management server.
-pub(super) fn ring_targets(n: usize) -> usize {
+#[must_use]
+pub fn ring_targets(n: usize) -> usize {
     match n {
         0 | 1 => 0,
         2 => 1,
@@ -13,13 +14,15 @@ pub(super) fn ring_targets(n: usize) -> usize {
 }
 
 /// Table 1, MSBS.
-pub(super) fn star_targets(n: usize) -> usize {
+#[must_use]
+pub fn star_targets(n: usize) -> usize {
     n
 }
 
 /// Table 2, P2P: the most virtual servers that one management server starts when `k` of `n` are in
 /// trouble. The paper counts on from 1 after half of them, and gives n - 1 for the last.
-pub(super) fn ring_startups(n: usize, k: usize) -> usize {
+#[must_use]
+pub fn ring_startups(n: usize, k: usize) -> usize {
     let half = n / 2;
     if k + 1 == n {
         k
@@ -31,12 +34,14 @@ pub(super) fn ring_startups(n: usize, k: usize) -> usize {
 }
 
 /// The same with the k virtual servers spread evenly over the n - k servers that are left.
-pub(super) fn ideal_startups(n: usize, k: usize) -> usize {
+#[must_use]
+pub fn ideal_startups(n: usize, k: usize) -> usize {
     k.div_ceil(n - k)
 }
 
 /// Table 2, MSBS.
-pub(super) fn star_startups(k: usize) -> usize {
+#[must_use]
+pub fn star_startups(k: usize) -> usize {
     k
 }
 
