@@ -4,7 +4,7 @@ use super::spec::{Experiment, SpecError};
 use std::path::Path;
 
 /// Name and text of every built-in file: the paper's figures, then what goes beyond them.
-const BUILT_IN: [(&str, &str); 6] = [
+const BUILT_IN: [(&str, &str); 7] = [
     (
         "testbed/experiments/fig13.toml",
         include_str!("../../experiments/fig13.toml"),
@@ -28,6 +28,10 @@ const BUILT_IN: [(&str, &str); 6] = [
     (
         "testbed/experiments/power.toml",
         include_str!("../../experiments/power.toml"),
+    ),
+    (
+        "testbed/experiments/host.toml",
+        include_str!("../../experiments/host.toml"),
     ),
 ];
 
@@ -111,7 +115,7 @@ pub(crate) mod tests {
         let count = |name| find(name, &SERVERS).unwrap().len();
         assert_eq!(
             ["paper", "fig13", "fig14", "fig15"].map(count),
-            [23, 4, 9, 1]
+            [24, 4, 9, 1]
         );
         for name in ["nt2", "fig13/nt2", "fig14/st2-nt1"] {
             let found = find(name, &SERVERS).unwrap();

@@ -7,7 +7,7 @@ use super::ring::RingState;
 use super::rundir::RunDir;
 use super::runner::Run;
 use super::site::{SiteServer, node};
-use super::spec::{Experiment, Measure, TroubleKind};
+use super::spec::{Experiment, Measure, Strike, TroubleKind};
 use crate::report::access::{self, Access, PAPERS_CLIENT};
 use crate::report::figures::Measured;
 use crate::report::logs::{self, Exhibit};
@@ -46,7 +46,8 @@ pub fn judge(
     let story = run.story();
     let now = run.site().now();
     let mut failures = run.failures.clone();
-    let names = experiment.targets();
+    let strikes = run.all_strikes();
+    let names: Vec<String> = strikes.iter().map(|strike| strike.server.clone()).collect();
     let accesses: Vec<(String, Vec<Access>)> = names
         .iter()
         .map(|target| {
@@ -72,7 +73,6 @@ pub fn judge(
         };
     };
 
-    let struck_for_client = run.clocks[0].to_machine(node::CLIENT, struck);
     let on_lab = on_lab(run, &names, struck);
     let mut story_on_lab = story.clone();
     for (server, log) in &mut story_on_lab.logs {
@@ -81,13 +81,43 @@ pub fn judge(
         }
     }
     let lines = story_on_lab.lines();
-    let targets: Vec<TargetResult> = accesses
+    let result_of = |target: &str, accesses: &[Access], struck: Duration| TargetResult {
+        steps: {
+            let until = run.again.as_ref().map(|(_, at)| *at);
+            let until = until.filter(|at| *at > struck);
+            steps::read(&lines, target, struck, until).map(|recovery| recovery.steps)
+        },
+        ..read_target(
+            target,
+            accesses,
+            run.clocks[0].to_machine(node::CLIENT, struck),
+            &story,
+        )
+    };
+    let first = experiment.strikes.len();
+    let mut targets: Vec<TargetResult> = accesses
         .iter()
-        .map(|(target, accesses)| TargetResult {
-            steps: steps::read(&lines, target, struck).map(|recovery| recovery.steps),
-            ..read_target(target, accesses, struck_for_client, &story)
-        })
+        .take(first)
+        .map(|(target, accesses)| result_of(target, accesses, struck))
         .collect();
+    if let (Some((host, at)), Some(then)) = (&run.again, &experiment.then) {
+        // The function that was hosted there is recovered once more; its log has both recoveries.
+        for name in [&host.server, &then.host_of] {
+            let Some((_, accesses)) = accesses.iter().find(|(target, _)| target == name) else {
+                continue;
+            };
+            let result = result_of(name, accesses, *at);
+            let steps = result.steps;
+            targets.push(TargetResult {
+                measured: Measured {
+                    function: steps.map(|steps| steps.function()),
+                    activation: steps.map(|steps| steps.started + steps.set),
+                    ..result.measured
+                },
+                ..result
+            });
+        }
+    }
     if failures.is_empty() {
         failures.extend(
             targets
@@ -104,7 +134,7 @@ pub fn judge(
         .and_then(|file| Owners::read(BufReader::new(file), &vips, since).ok());
     let findings = audit::audit(&Evidence {
         servers: &run.servers,
-        strikes: &experiment.strikes,
+        strikes: &strikes,
         until: experiment.until,
         looks: &run.looks,
         owners: owners.as_ref(),
@@ -117,7 +147,7 @@ pub fn judge(
         failures,
         findings,
         targets,
-        spread: spread(experiment, &run.looks),
+        spread: spread(&strikes, &run.looks),
     };
     // The paper's figure is of one target; times are each machine's own.
     let logs = match &accesses[..] {
@@ -145,7 +175,7 @@ pub fn judge(
 
 /// How management and backup VMs were spread, by looks at the ring: before the trouble, and when all
 /// functions were served again.
-fn spread(experiment: &Experiment, looks: &[(Duration, RingState)]) -> Option<Spread> {
+fn spread(strikes: &[Strike], looks: &[(Duration, RingState)]) -> Option<Spread> {
     let (_, before) = looks.first()?;
     let operation = before.files.get("operation")?;
     let operation = Operation::parse("operation", operation).ok()?;
@@ -153,7 +183,7 @@ fn spread(experiment: &Experiment, looks: &[(Duration, RingState)]) -> Option<Sp
     let vms = looks.iter().map(|(_, look)| &look.vms);
     let vms = vms.max_by_key(|vms| vms.values().map(BTreeSet::len).sum::<usize>())?;
     let running = vms.iter().filter(|(_, vms)| !vms.is_empty());
-    let strikes = experiment.strikes.iter();
+    let strikes = strikes.iter();
     Some(Spread {
         most_targets: most_targets.max().unwrap_or(0),
         moved: strikes
@@ -197,17 +227,19 @@ fn draw(
         mac: server.mac,
     };
     let lanes: Vec<Lane> = run.servers.iter().map(lane).collect();
-    let what = experiment.strikes.iter().filter_map(|strike| {
+    let strikes = run.all_strikes();
+    let what = strikes.iter().filter_map(|strike| {
         let server = run.servers.iter().find(|s| s.name == strike.server)?;
         Some(fault::describe(strike.trouble, server))
     });
     let what: Vec<String> = what.collect();
+    let targets: Vec<String> = strikes.into_iter().map(|strike| strike.server).collect();
     timeline::svg(&Scene {
         title: &experiment.title,
         what: &what.join(", "),
         struck,
         lanes: &lanes,
-        targets: &experiment.targets(),
+        targets: &targets,
         story,
         owners,
         accesses,

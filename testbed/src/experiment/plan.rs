@@ -24,6 +24,8 @@ pub enum Step {
     Detected,
     /// The function is back on a backup VM.
     Function,
+    /// A host fails too, and the functions are back on other ones.
+    Again,
     /// The client is served again; the targets are not awaited.
     ServedAgain,
     /// The target is back.
@@ -90,6 +92,16 @@ impl Plan {
         if experiment.needs_backup() {
             let bound = (timings.t_nd + restart + timings.t_va) * 2;
             plan.add(Step::Function, "function recovered", function, bound);
+        }
+        if experiment.then.is_some() {
+            // A host that is lost is found by its managers or when the VM asks for no grant.
+            let expected = timings.t_im + function + timings.vm_ttl;
+            plan.add(
+                Step::Again,
+                "host lost, functions recovered",
+                expected,
+                expected * 4,
+            );
         }
         match experiment.until {
             Until::Function => {

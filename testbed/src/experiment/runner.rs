@@ -52,6 +52,8 @@ pub struct Run<'a> {
     pub(super) clocks: [Clocks; 2],
     /// When the trouble was made, by the lab's clock.
     pub(super) struck: Option<Duration>,
+    /// The host that was struck when the functions were recovered, with the moment.
+    pub(super) again: Option<(Strike, Duration)>,
 }
 
 impl<'a> Run<'a> {
@@ -82,6 +84,7 @@ impl<'a> Run<'a> {
             looks: Vec::new(),
             clocks: Default::default(),
             struck: None,
+            again: None,
         }
     }
 
@@ -109,6 +112,17 @@ impl<'a> Run<'a> {
             .as_ref()
             .map(|follower| follower.story().clone())
             .unwrap_or_default()
+    }
+
+    /// What was done so far, and to whom.
+    pub(super) fn all_strikes(&self) -> Vec<Strike> {
+        let again = self.again.iter().map(|(strike, _)| strike);
+        self.experiment
+            .strikes
+            .iter()
+            .chain(again)
+            .cloned()
+            .collect()
     }
 
     /// Where the run was made.
@@ -144,6 +158,7 @@ impl<'a> Run<'a> {
                     .note(&format!("no look at the ring: {error:#}"));
             }
         }
+        self.strike_again()?;
         self.await_step(Step::ServedAgain, Self::unserved)?;
         self.await_milestone(Step::Target, Milestone::TargetRecovered)?;
         self.await_regular(Step::Home)
@@ -249,7 +264,8 @@ impl<'a> Run<'a> {
                 };
                 !story.reached(&strike.server, milestone)
             };
-            let missing = run.experiment.strikes.iter().filter(lacks);
+            let strikes = run.all_strikes();
+            let missing = strikes.iter().filter(lacks);
             let missing: Vec<&str> = missing.map(|strike| strike.server.as_str()).collect();
             Ok((!missing.is_empty()).then(|| {
                 let last = story.last_words();
@@ -357,6 +373,48 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Strikes the host of a backup VM, and waits until its own function and the one that it hosted
+    /// are served elsewhere.
+    fn strike_again(&mut self) -> anyhow::Result<()> {
+        let Some(then) = &self.experiment.then else {
+            return Ok(());
+        };
+        let (host_of, trouble) = (then.host_of.clone(), then.trouble);
+        let host = self.story().host(&host_of).map(str::to_owned);
+        let host = host.with_context(|| format!("no log tells who hosts the VM of {host_of}"))?;
+        let server = self.servers.iter().find(|server| server.name == host);
+        let server = server
+            .cloned()
+            .with_context(|| format!("the site has no server {host}"))?;
+        client::start(self.site, &server, self.experiment.poll)?;
+        self.targets.push(host.clone());
+        self.await_step(Step::Served, Self::unserved)?;
+        let t_im = self.settings.as_ref().map(|s| s.timings.t_im);
+        let moment = self.experiment.moment.after_s(t_im.unwrap_or_default());
+        self.site.sleep(moment)?;
+        let at = self.site.now();
+        self.progress.note(&fault::describe(trouble, &server));
+        fault::strike(self.site, trouble, &server)?;
+        self.again = Some((
+            Strike {
+                server: host.clone(),
+                trouble,
+            },
+            at,
+        ));
+        self.await_step(Step::Again, |run| {
+            run.follow()?;
+            let story = run.story();
+            let lacks = |function: &&String| {
+                // The old host is out, so that on another one it is a later recovery.
+                story.host(function).is_none_or(|on| on == host)
+            };
+            let missing = [&host_of, &host].into_iter().find(lacks);
+            Ok(missing.map(|function| format!("{function} is not recovered elsewhere")))
+        })?;
+        self.look()
+    }
+
     /// The servers in trouble, each with what befalls it.
     fn strikes(&self) -> anyhow::Result<Vec<(SiteServer, TroubleKind)>> {
         let find = |strike: &Strike| {
@@ -391,8 +449,8 @@ impl<'a> Run<'a> {
         }
         let names = self.machines();
         self.clocks[1] = Clocks::read(self.site, names.iter().map(String::as_str));
-        let targets = &self.targets;
-        for target in targets {
+        let targets = self.targets.clone();
+        for target in &targets {
             if let Err(error) = client::stop(self.site, target) {
                 dir.lacks(format!(
                     "the end of the client's accesses to {target}: {error:#}"

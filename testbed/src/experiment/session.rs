@@ -208,7 +208,7 @@ fn report(
         .iter()
         .map(|run| run.targets.iter().map(|target| target.measured).collect())
         .collect();
-    let rows = figures::rows(
+    let mut rows = figures::rows(
         experiment,
         &paper,
         in_force,
@@ -216,6 +216,17 @@ fn report(
         activation.unwrap_or_default(),
         &measured,
     );
+    if let Some(then) = &experiment.then {
+        let first = experiment.strikes.len();
+        let of = |index: usize| -> Vec<Measured> {
+            let runs = measured.iter();
+            runs.filter_map(|run| run.get(first + index).copied())
+                .collect()
+        };
+        let again = format!("{}, once more", then.host_of);
+        rows.extend(figures::rows_after("its host", &of(0)));
+        rows.extend(figures::rows_after(&again, &of(1)));
+    }
     Ok(ExperimentResult {
         schema: SCHEMA,
         made,
@@ -225,6 +236,7 @@ fn report(
             suite_title: experiment.suite_title.clone(),
             title: experiment.title.clone(),
             strikes: experiment.strikes.clone(),
+            then: experiment.then.clone(),
             until: experiment.until,
             moment_s: experiment.moment.after_s(timings.t_im).as_secs_f64(),
             profile: experiment.profile.to_string(),

@@ -114,6 +114,16 @@ pub struct Strike {
     pub trouble: TroubleKind,
 }
 
+/// What befalls another server once the functions are recovered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Then {
+    /// The one that hosts the backup VM of this server.
+    pub host_of: String,
+    /// What.
+    pub trouble: TroubleKind,
+}
+
 /// A checked experiment: one case of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Experiment {
@@ -127,6 +137,8 @@ pub struct Experiment {
     pub title: String,
     /// What is done, all at the same moment, at least one.
     pub strikes: Vec<Strike>,
+    /// What follows once the functions are recovered.
+    pub then: Option<Then>,
     /// When the trouble strikes.
     pub moment: Moment,
     /// How far a run goes.
@@ -199,6 +211,7 @@ struct CaseInFile {
     name: Spanned<String>,
     title: String,
     troubles: Spanned<BTreeMap<Spanned<String>, TroubleKind>>,
+    then: Option<Spanned<Then>>,
 }
 
 /// Limits of one file; beyond them a value is a slip of the pen.
@@ -248,6 +261,7 @@ impl Experiment {
                 suite_title: file.title.clone(),
                 title: case.title.clone(),
                 strikes: check.strikes(&case.troubles, servers)?,
+                then: check.then(case)?,
                 moment,
                 until: file.until,
                 profile: file.profile,
@@ -353,6 +367,24 @@ impl Check<'_> {
         Err(self.refuse(value, field, value.get_ref().to_string(), expected))
     }
 
+    /// What follows: only a backup VM has a host.
+    fn then(&self, case: &CaseInFile) -> Result<Option<Then>, SpecError> {
+        let Some(then) = &case.then else {
+            return Ok(None);
+        };
+        let host_of = &then.get_ref().host_of;
+        let mut troubles = case.troubles.get_ref().iter();
+        let moved =
+            troubles.any(|(server, trouble)| server.get_ref() == host_of && trouble.needs_backup());
+        if moved && then.get_ref().trouble.needs_backup() {
+            return Ok(Some(then.get_ref().clone()));
+        }
+        let found = format!("{:?} for the host of {host_of:?}", then.get_ref().trouble);
+        let expected = "the loss (Nt1, Nt2, Cut, Freeze) of the host of a server of `troubles` that \
+                        needs a backup VM";
+        Err(self.refuse(then, "then", found, expected))
+    }
+
     /// What befalls whom, in ring order.
     fn strikes(
         &self,
@@ -446,6 +478,8 @@ troubles = { web1 = "St1", ftp = "Nt2" }
             @r#"x.toml:3: `moment` is "soon"; expected a part of the interval such as "t_im/2", or a time such as "3.5 s""#);
         insta::assert_snapshot!(refused("poll_ms = 100", "poll_ms = 0"),
             @"x.toml:5: `poll_ms` is 0; expected 20 to 10000 ms");
+        insta::assert_snapshot!(refused("title = \"Web", "then = { host_of = \"web1\", trouble = \"Cut\" }\ntitle = \"Web"),
+            @r#"x.toml:11: `then` is Cut for the host of "web1"; expected the loss (Nt1, Nt2, Cut, Freeze) of the host of a server of `troubles` that needs a backup VM"#);
         insta::assert_snapshot!(refused("st1-nt2", "St1"),
             @r#"x.toml:10: `name` is "St1"; expected a word of lower-case letters, digits and `-`"#);
     }

@@ -133,6 +133,24 @@ pub fn rows(
     rows
 }
 
+/// The rows of what followed, for which the paper has neither figures nor equations. `who` it is
+/// about: which server that was may differ from run to run.
+#[must_use]
+pub fn rows_after(who: &str, measured: &[Measured]) -> Vec<Row> {
+    let row = |label: &str, read: fn(&Measured) -> Option<f64>| Row {
+        target: who.to_owned(),
+        label: label.to_owned(),
+        paper_measured: None,
+        paper_analytical: None,
+        our_analytical: None,
+        our_measured: measured.iter().filter_map(read).collect(),
+    };
+    vec![
+        row("function recovery", |m| m.function),
+        row("access disconnection", |m| m.disconnection),
+    ]
+}
+
 /// The rows for one target, beside the paper's figures and by its equations with the paper's
 /// parameters and with ours.
 fn rows_of(

@@ -130,7 +130,8 @@ fn section(suite: &[&Finished]) -> Markup {
             @for finished in suite {
                 @let result = &finished.result;
                 tr.case { td colspan="6" { (result.experiment.title) } }
-                @let several = result.experiment.strikes.len() > 1;
+                @let about = &result.experiment;
+                @let several = about.strikes.len() > 1 || about.then.is_some();
                 @for row in &result.rows { (line(row, several)) }
             }
         }

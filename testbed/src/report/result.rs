@@ -3,14 +3,15 @@
 //! Schema of `result.json` (version 2), all times in seconds:
 //!
 //! * `schema`: version of this layout; `made`: when, UTC
-//! * `experiment`: name, titles of its file and its own, what strikes whom, how far it goes, moment
-//!   after S, profile, interval of accesses
+//! * `experiment`: name, titles of its file and its own, what strikes whom and what follows, how far
+//!   it goes, moment after S, profile, interval of accesses
 //! * `circumstances`: host, accelerator and why, versions and sizes
 //! * `settings`: T_im, T_nd, T_sw, T_rc and the way of activation that were in force
 //! * `calibration`: what our machines are like, by server
 //! * `rows`: the table, `our_measured` one value a run
 //! * `runs`: for each, its number, how long it took, the failures, the audit's findings, and what
-//!   was measured on each target, with the steps of its recovery and later outages that the client
+//!   was measured on each target (then on the host that was struck after it, and on what that one
+//!   hosted), with the steps of its recovery and later outages that the client
 //!   saw; how many targets one server managed, and where backup VMs ran
 //! * `good`: true when every run's function came back, its server came home and the audit is clean
 
@@ -20,7 +21,7 @@ use super::figures::{Measured, Row};
 use super::steps::Steps;
 use crate::experiment::audit::Finding;
 use crate::experiment::site::Facts;
-use crate::experiment::spec::{Strike, Until};
+use crate::experiment::spec::{Strike, Then, Until};
 use ringward::cluster::Activation;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub struct About {
     pub suite_title: String,
     pub title: String,
     pub strikes: Vec<Strike>,
+    pub then: Option<Then>,
     pub until: Until,
     pub moment_s: f64,
     pub profile: String,
@@ -241,6 +243,7 @@ pub(crate) mod tests {
                     server: "ftp".to_owned(),
                     trouble: TroubleKind::Nt2,
                 }],
+                then: None,
                 until: Until::Home,
                 moment_s: 5.0,
                 profile: "paper".to_owned(),

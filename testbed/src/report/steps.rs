@@ -81,9 +81,10 @@ enum Step {
 impl Step {
     fn of(event: &Event, target: &str) -> Option<Self> {
         let (of, step) = match event {
-            Event::NetworkTrouble { target } | Event::ServiceTrouble { target, .. } => {
-                (target, Self::Trouble)
-            }
+            // A VM that is lost with its host is trouble too.
+            Event::NetworkTrouble { target }
+            | Event::ServiceTrouble { target, .. }
+            | Event::HostLost { target, .. } => (target, Self::Trouble),
             Event::VmStart { target, .. } => (target, Self::Ordered),
             Event::VmStarted { target, .. } => (target, Self::Started),
             Event::FunctionRecovered { target, .. } => (target, Self::Served),
@@ -97,14 +98,21 @@ impl Step {
 }
 
 /// Reads the recovery of `target` from trouble at `struck`; `lines` are in the order of time, by one
-/// clock. `None` when nobody detected the trouble, or nothing came of it.
+/// clock. Of what follows from `until` on, when there was another trouble, only the return home counts.
+/// `None` when nobody detected the trouble, or nothing came of it.
 #[must_use]
-pub fn read<'a>(lines: &[Line<'a>], target: &str, struck: Duration) -> Option<Recovery<'a>> {
+pub fn read<'a>(
+    lines: &[Line<'a>],
+    target: &str,
+    struck: Duration,
+    until: Option<Duration>,
+) -> Option<Recovery<'a>> {
     let mine = |(at, server, event): &Line<'a>| Some((*at, *server, Step::of(event, target)?));
     let mine: Vec<(Duration, &str, Step)> = lines
         .iter()
         .filter(|(at, _, _)| *at >= struck)
         .filter_map(mine)
+        .filter(|(at, _, step)| *step == Step::Home || until.is_none_or(|until| *at < until))
         .collect();
     let all = |step| mine.iter().filter(move |(_, _, of)| *of == step);
     let home = all(Step::Home).next_back();
@@ -175,11 +183,13 @@ mod tests {
             .zip(&events)
             .map(|((at, server, _), event)| (Duration::from_secs(*at), *server, event))
             .collect();
-        let recovery = read(&lines, "ftp", Duration::from_secs(1)).unwrap();
+        let recovery = read(&lines, "ftp", Duration::from_secs(1), None).unwrap();
         assert_eq!(recovery.by, "web2");
         assert_eq!(recovery.home, None);
         assert_eq!(recovery.steps.all(), [4.0, 20.0, 20.0, 6.0, 10.0, 2.0]);
         assert_eq!(recovery.steps.function(), 38.0);
-        assert_eq!(read(&lines, "mail", Duration::ZERO), None);
+        assert_eq!(read(&lines, "mail", Duration::ZERO, None), None);
+        let early = read(&lines, "ftp", Duration::ZERO, Some(Duration::from_secs(60)));
+        assert_eq!(early, None, "not recovered by then");
     }
 }

@@ -108,6 +108,22 @@ impl Story {
             .map(|(server, log)| (server.as_str(), log.as_slice()))
     }
 
+    /// The server on which the backup VM of `target` was when its function was recovered last.
+    #[must_use]
+    pub fn host(&self, target: &str) -> Option<&str> {
+        let recovered = self
+            .logs
+            .values()
+            .flatten()
+            .filter_map(|entry| match &entry.event {
+                Event::FunctionRecovered {
+                    target: of, host, ..
+                } if of.as_str() == target => Some((entry.at, host.as_str())),
+                _ => None,
+            });
+        recovered.max_by_key(|(at, _)| *at).map(|(_, host)| host)
+    }
+
     /// All lines in the order of time, with the servers that wrote them. By one clock only once the
     /// moments were put on it.
     #[must_use]

@@ -7,12 +7,12 @@ use anyhow::Context as _;
 use ringward::cluster::{Activation, Mac, Settings, Topology};
 
 use super::scenario::settings;
-use super::watch::{Plan, Watched, watch};
+use super::watch::{Plan, Seen, Watched, watch};
 use crate::experiment::fault;
 use crate::experiment::session::Material;
 use crate::experiment::site::Facts;
-use crate::experiment::spec::{Experiment, Strike};
-use crate::report::access::{self, Access, Outage, PAPERS_CLIENT};
+use crate::experiment::spec::{Experiment, Strike, TroubleKind};
+use crate::report::access::{self, Access, PAPERS_CLIENT};
 use crate::report::calibration::{Calibration, ServerTimes};
 use crate::report::figures::Measured;
 use crate::report::logs::{self, Exhibit};
@@ -44,7 +44,7 @@ pub fn play(experiment: &Experiment, ring: &[&str]) -> anyhow::Result<Material> 
     match watched {
         Ok(watched) => {
             run.targets = targets(experiment, &watched);
-            run.spread = spread(experiment, &watched);
+            run.spread = spread(&watched);
             exhibit = Some(show(experiment, ring, &watched));
         }
         Err(error) => run.failures.push(format!("{error:#}")),
@@ -71,6 +71,7 @@ fn plan(experiment: &Experiment, ring: &[&str]) -> Plan {
         profile: experiment.profile,
         activation: Activation::Restore,
         strikes: experiment.strikes.clone(),
+        then: experiment.then.clone(),
         phase: experiment.moment.after_s(in_force(experiment).timings.t_im),
         until: experiment.until,
         together: true,
@@ -98,34 +99,48 @@ fn characteristics(paper: &Paper, ring: &[&str]) -> Calibration {
 }
 
 fn targets(experiment: &Experiment, watched: &Watched) -> Vec<TargetResult> {
-    let seen = experiment.strikes.iter().zip(&watched.seen);
-    let target = seen.zip(&watched.outages).map(|((strike, seen), outages)| {
-        let vm = strike.trouble.needs_backup();
+    let again = watched.strikes.iter().skip(experiment.strikes.len());
+    let again = again.zip(&experiment.then).map(|(_, then)| &then.host_of);
+    let names = watched
+        .strikes
+        .iter()
+        .map(|strike| (&strike.server, strike.trouble));
+    let names = names.chain(again.map(|function| (function, TroubleKind::Nt2)));
+    let target = |((name, trouble), seen): ((&String, TroubleKind), &Seen)| {
+        let vm = trouble.needs_backup();
+        let of = watched
+            .strikes
+            .iter()
+            .position(|strike| strike.server == *name);
+        let outages = of.map_or(&[][..], |of| &watched.outages[of][..]);
         let accesses = accesses(experiment, watched, outages);
-        let outages = |accesses: &[Access]| access::outages(accesses, watched.struck);
-        let first = |outages: Vec<Outage>| outages.first().map(|of| of.length().as_secs_f64());
-        let all = outages(&accesses);
-        let later = all.iter().skip(1).map(|of| of.length().as_secs_f64());
+        let lost = |accesses: &[Access]| -> Vec<f64> {
+            let outages = access::outages(accesses, seen.struck);
+            outages.iter().map(|of| of.length().as_secs_f64()).collect()
+        };
+        let all = lost(&accesses);
         TargetResult {
-            server: strike.server.clone(),
+            server: name.clone(),
             actor: Some(seen.by.clone()),
             steps: Some(seen.steps),
-            later_outages_s: later.collect(),
+            later_outages_s: all.iter().skip(1).copied().collect(),
             measured: Measured {
                 function: vm.then(|| seen.function()),
                 target: seen.target,
-                disconnection_1s: first(outages(&access::resample(&accesses, PAPERS_CLIENT))),
-                disconnection: first(all),
+                disconnection_1s: lost(&access::resample(&accesses, PAPERS_CLIENT))
+                    .first()
+                    .copied(),
+                disconnection: all.first().copied(),
                 activation: vm.then_some(seen.steps.started + seen.steps.set),
                 start: None,
             },
         }
-    });
-    target.collect()
+    };
+    names.zip(&watched.seen).map(target).collect()
 }
 
-fn spread(experiment: &Experiment, watched: &Watched) -> Option<Spread> {
-    let strikes = experiment.strikes.iter();
+fn spread(watched: &Watched) -> Option<Spread> {
+    let strikes = watched.strikes.iter();
     let moved = strikes
         .filter(|strike| strike.trouble.needs_backup())
         .count();
@@ -148,8 +163,9 @@ fn show(experiment: &Experiment, ring: &[&str], watched: &Watched) -> Exhibit {
     };
     let lanes: Vec<Lane> = ring.iter().enumerate().map(lane).collect();
     let words = |strike: &Strike| fault::words(strike.trouble, &strike.server, "its service");
-    let what: Vec<String> = experiment.strikes.iter().map(words).collect();
-    let targets = experiment.targets();
+    let what: Vec<String> = watched.strikes.iter().map(words).collect();
+    let targets = watched.strikes.iter().map(|strike| strike.server.clone());
+    let targets: Vec<String> = targets.collect();
     let accesses: Vec<(String, Vec<Access>)> = targets
         .iter()
         .zip(&watched.outages)

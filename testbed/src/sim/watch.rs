@@ -13,7 +13,7 @@ use super::log::What;
 use super::machine::{Machine, VmState};
 use super::scenario::settings;
 use super::world::{AGENT, World};
-use crate::experiment::spec::{Strike, TroubleKind, Until};
+use crate::experiment::spec::{Strike, Then, TroubleKind, Until};
 use crate::report::steps::{self, Steps};
 use crate::report::story::{Entry, Story};
 
@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub(super) profile: Profile,
     pub(super) activation: Activation,
     pub(super) strikes: Vec<Strike>,
+    /// What follows once all functions are served again.
+    pub(super) then: Option<Then>,
     /// When, after a round began.
     pub(super) phase: Duration,
     pub(super) until: Until,
@@ -50,6 +52,8 @@ pub(super) struct Plan {
 /// What was seen of one target, in seconds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Seen {
+    /// When trouble struck it.
+    pub(super) struck: Duration,
     /// The server that recovered it.
     pub(super) by: String,
     /// From the trouble until its function was recovered, step by step.
@@ -71,7 +75,9 @@ impl Seen {
 /// All that was seen.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Watched {
-    /// Of the targets, in their order.
+    /// What was done; the host that was struck later comes last.
+    pub(super) strikes: Vec<Strike>,
+    /// Of the targets, in their order; then of the function that the struck host had.
     pub(super) seen: Vec<Seen>,
     /// The system logs.
     pub(super) story: Story,
@@ -99,11 +105,14 @@ pub(super) fn watch(plan: &Plan) -> anyhow::Result<Watched> {
         *time = time.saturating_sub(AGENT);
     }
     let find = |strike: &Strike| cluster.find_text(&strike.server);
-    let targets: Vec<usize> = plan
+    let mut targets: Vec<usize> = plan
         .strikes
         .iter()
         .map(find)
         .collect::<anyhow::Result<_>>()?;
+    let mut strikes = plan.strikes.clone();
+    let mut then = plan.then.as_ref();
+    let mut again = None;
     let mut world = World::new(cluster, plan.seed);
     world.one_by_one = !plan.together;
     let struck = Now(round + plan.phase);
@@ -136,28 +145,45 @@ pub(super) fn watch(plan: &Plan) -> anyhow::Result<Watched> {
             (vms, most) = (running_vms(&world), running);
         }
         let whole = now.0.subsec_millis() % 100 == 0 && now > struck;
-        let missing = || match plan.until {
+        let unserved = whole
+            .then(|| missing_service(&world, &targets, &outages, now))
+            .flatten();
+        if let Some(next) = then.filter(|_| whole && unserved.is_none()) {
+            let host = host(&world, &next.host_of)?;
+            let at = now + plan.phase;
+            world.plan(at, Fault::Server(fault(next.trouble), host));
+            let server = world.cluster.name(host).to_string();
+            let trouble = next.trouble;
+            strikes.push(Strike { server, trouble });
+            targets.push(host);
+            outages.push(Vec::new());
+            (then, again) = (None, Some((next.host_of.clone(), at)));
+        }
+        let missing = match plan.until {
+            _ if !whole || over.is_some() => None,
             Until::Home => world.missing(),
-            Until::Function => missing(&world, plan, &outages, now),
+            Until::Function => missing_service(&world, &targets, &outages, now),
         };
-        if whole && over.is_none() && missing().is_none() {
-            over = Some(now);
+        if whole && missing.is_none() {
+            over = over.or(Some(now));
         }
         if over.is_some_and(|over| now.since(over) >= AFTER) {
             break;
         }
         if over.is_none() && now.since(struck) > LONGEST {
-            bail!("{:?}: {}", plan.strikes, missing().unwrap_or_default());
+            bail!("{:?}: {}", plan.strikes, missing.unwrap_or_default());
         }
         now = now + LOOK;
         world.run_until(now);
     }
     let story = story(&world);
     let lines = story.lines();
-    let seen = plan.strikes.iter().zip(&outages);
-    let seen = seen.map(|(strike, outages)| {
-        let name = &strike.server;
-        let recovery = steps::read(&lines, name, struck.0);
+    let see = |name: &str, struck: Now, outages: &[(Duration, Duration)]| {
+        let until = again
+            .as_ref()
+            .map(|(_, at)| at.0)
+            .filter(|at| *at > struck.0);
+        let recovery = steps::read(&lines, name, struck.0, until);
         let recovery = recovery.with_context(|| format!("nobody recovered {name}"))?;
         let home = recovery
             .home
@@ -165,18 +191,33 @@ pub(super) fn watch(plan: &Plan) -> anyhow::Result<Watched> {
         if plan.until == Until::Home && home.is_none() {
             bail!("{name} stays away");
         }
-        let mut outages = outages
-            .iter()
-            .map(|(from, until)| (*until - *from).as_secs_f64());
+        let mut outages = outages.iter().filter(|(from, _)| *from >= struck.0);
         Ok(Seen {
+            struck: struck.0,
             by: recovery.by.to_owned(),
             steps: recovery.steps,
             target: home.map(|home| home.as_secs_f64()),
-            disconnection: outages.next().unwrap_or(0.0),
+            disconnection: outages
+                .next()
+                .map_or(0.0, |(from, until)| (*until - *from).as_secs_f64()),
         })
-    });
+    };
+    let mut seen = Vec::new();
+    for (number, (strike, outages)) in strikes.iter().zip(&outages).enumerate() {
+        let later = again.as_ref().filter(|_| number >= plan.strikes.len());
+        seen.push(see(
+            &strike.server,
+            later.map_or(struck, |(_, at)| *at),
+            outages,
+        )?);
+    }
+    if let Some((function, at)) = &again {
+        let of = strikes.iter().position(|strike| strike.server == *function);
+        seen.push(see(function, *at, of.map_or(&[], |of| &outages[of][..]))?);
+    }
     Ok(Watched {
-        seen: seen.collect::<anyhow::Result<_>>()?,
+        strikes,
+        seen,
         struck: struck.0,
         ended: now.0,
         outages,
@@ -184,6 +225,14 @@ pub(super) fn watch(plan: &Plan) -> anyhow::Result<Watched> {
         vms,
         story: story.clone(),
     })
+}
+
+/// The server that runs the backup VM of a function.
+fn host(world: &World, function: &str) -> anyhow::Result<usize> {
+    let of = world.cluster.find_text(function)?;
+    let mut machines = world.machines.iter();
+    let host = machines.position(|machine| machine.vm_vip(of) > world.now);
+    host.with_context(|| format!("no server runs the VM of {function}"))
 }
 
 /// Backup VMs that run, by the server that runs them.
@@ -201,19 +250,18 @@ fn running_vms(world: &World) -> BTreeMap<String, Vec<String>> {
 }
 
 /// Whose clients were not lost and served again yet.
-fn missing(
+fn missing_service(
     world: &World,
-    plan: &Plan,
+    targets: &[usize],
     outages: &[Vec<(Duration, Duration)>],
     now: Now,
 ) -> Option<String> {
-    let mut targets = plan.strikes.iter().zip(outages);
-    let missing = targets.find(|(strike, outages)| {
+    let mut targets = targets.iter().zip(outages);
+    let missing = targets.find(|(target, outages)| {
         let over = outages.last().is_some_and(|(_, until)| *until < now.0);
-        let served = world.cluster.find_text(&strike.server);
-        !over || !served.is_ok_and(|target| world.is_served(target))
+        !over || !world.is_served(**target)
     });
-    missing.map(|(strike, _)| format!("{} is not served", strike.server))
+    missing.map(|(target, _)| format!("{} is not served", world.cluster.name(*target)))
 }
 
 fn fault(trouble: TroubleKind) -> OnServer {

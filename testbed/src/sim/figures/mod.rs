@@ -35,6 +35,7 @@ fn plan(troubles: &[(&str, TroubleKind)], phase: f64, together: bool) -> Plan {
         profile: Profile::Paper,
         activation: Activation::Restore,
         strikes: troubles.iter().map(strike).collect(),
+        then: None,
         phase: Duration::from_secs_f64(phase),
         until: Until::Home,
         together,
