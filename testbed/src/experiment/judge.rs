@@ -12,11 +12,12 @@ use crate::report::access::{self, Access, PAPERS_CLIENT};
 use crate::report::figures::Measured;
 use crate::report::logs::{self, Exhibit};
 use crate::report::owners::Owners;
-use crate::report::result::{RunResult, Spread, TargetResult};
+use crate::report::result::{Placement, RunResult, Spread, TargetResult};
 use crate::report::steps;
 use crate::report::story::Story;
 use crate::report::timeline::{self, Lane, Scene};
-use ringward::cluster::Operation;
+use ringward::cluster::{Operation, ServerCondition};
+use ringward::manage::placement::non_select;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
@@ -65,6 +66,7 @@ pub fn judge(
             findings: Vec::new(),
             targets: Vec::new(),
             spread: None,
+            placements: Vec::new(),
         };
         return Judged {
             result,
@@ -148,6 +150,7 @@ pub fn judge(
         findings,
         targets,
         spread: spread(&strikes, &run.looks),
+        placements: placements(&strikes, &run.servers, &run.looks, &story),
     };
     // The paper's figure is of one target; times are each machine's own.
     let logs = match &accesses[..] {
@@ -194,6 +197,35 @@ fn spread(strikes: &[Strike], looks: &[(Duration, RingState)]) -> Option<Spread>
             .collect(),
     })
     .filter(|spread| spread.moved > 0)
+}
+
+/// What placement went by: the condition file before the trouble, and where each VM came to be.
+fn placements(
+    strikes: &[Strike],
+    servers: &[SiteServer],
+    looks: &[(Duration, RingState)],
+    story: &Story,
+) -> Vec<Placement> {
+    let Some((_, before)) = looks.first() else {
+        return Vec::new();
+    };
+    let moved = strikes
+        .iter()
+        .filter(|strike| strike.trouble.needs_backup());
+    let of = |strike: &Strike| {
+        let server = servers.iter().find(|server| server.name == strike.server)?;
+        let value = |line: &ServerCondition| (line.clone(), non_select(server.server_type, line));
+        let others = before.condition.servers.iter();
+        let others = others.filter(|line| line.name.as_str() != server.name);
+        let mut servers: Vec<_> = others.map(value).collect();
+        servers.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+        Some(Placement {
+            function: server.name.clone(),
+            host: story.host(&server.name).map(str::to_owned),
+            servers,
+        })
+    };
+    moved.filter_map(of).collect()
 }
 
 /// Puts a moment by a machine's clock on the lab's. A server that was restarted has another clock

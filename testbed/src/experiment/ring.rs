@@ -1,7 +1,7 @@
 //! The state of the ring: what it is before a trouble and must be again afterwards.
 
 use super::site::{self, Site, SiteServer, node};
-use ringward::cluster::Group;
+use ringward::cluster::{Condition, Group};
 use ringward::observe::Status;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -12,7 +12,7 @@ const LOOK: Duration = Duration::from_secs(60);
 
 /// Prints the management files and the claims, each after a line `== name`.
 const SHARE_SCRIPT: &str = "cd /share || exit 1
-for f in group separation operation trouble; do echo \"== $f\"; cat $f 2>/dev/null; done
+for f in group separation operation trouble condition; do echo \"== $f\"; cat $f 2>/dev/null; done
 echo '== claims'; ls claims/*/*.claim 2>/dev/null; true";
 
 /// Prints the addresses of a server, the state of its VMs from libvirt's own status files, and
@@ -25,10 +25,12 @@ echo '== status'; cat /run/ringward/status.json 2>/dev/null; true";
 const REGULAR: &str = "regular";
 
 /// What the share and the servers say at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RingState {
     /// The management files by name, without their trailers.
     pub files: BTreeMap<String, String>,
+    /// The real server condition file: the loads that placement goes by.
+    pub condition: Condition,
     /// Epochs claimed, by function.
     pub claims: BTreeMap<String, BTreeSet<u64>>,
     /// IPv4 addresses of every server that answers.
@@ -78,8 +80,14 @@ impl RingState {
                 }
             } else {
                 let lines = body.lines().filter(|line| !line.starts_with('#'));
-                let text = lines.map(|line| format!("{line}\n")).collect();
-                state.files.insert(name.to_owned(), text);
+                let text: String = lines.map(|line| format!("{line}\n")).collect();
+                match name {
+                    // It changes all the time; one that cannot be read tells nothing.
+                    "condition" => {
+                        state.condition = Condition::parse(name, &text).unwrap_or_default();
+                    }
+                    _ => drop(state.files.insert(name.to_owned(), text)),
+                }
             }
         }
         state
@@ -190,6 +198,7 @@ fn sections(text: &str) -> impl Iterator<Item = (&str, &str)> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use ringward::cluster::ServerType;
 
     pub(crate) fn server(name: &str, last: u8, daemon: &str) -> SiteServer {
         SiteServer {
@@ -198,6 +207,7 @@ pub(crate) mod tests {
             vip: Ipv4Addr::new(172, 21, 14, 200 + last),
             mac: ringward::cluster::Mac([0, 0, 0, 0, 0, last]),
             daemons: vec![daemon.parse().unwrap()],
+            server_type: ServerType::Network,
         }
     }
 
@@ -215,6 +225,9 @@ pub(crate) mod tests {
 == operation
 P1 web1 ftp ftp.dat
 == trouble
+== condition
+web1 0 40.00 30.00 50.00
+ftp 1 30.00 20.00 40.00
 == claims
 claims/ftp/1.claim
 claims/ftp/2.claim
@@ -243,6 +256,7 @@ claims/ftp/2.claim
         assert_eq!(state.irregular(&two_servers()), None);
         assert_eq!(state.claims["ftp"], [1, 2].into());
         assert_eq!(state.files["operation"], "P1 web1 ftp ftp.dat\n");
+        assert_eq!(state.condition.servers.len(), 2);
     }
 
     #[test]

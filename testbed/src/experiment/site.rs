@@ -3,7 +3,7 @@
 //! The lab implements [`Site`]; tests of the experiments' logic use a scripted one. An experiment
 //! reaches machines by nothing else, so whatever it does can be done to real servers too.
 
-use ringward::cluster::{Daemon, Mac, Profile, Settings};
+use ringward::cluster::{Daemon, Mac, Profile, ServerType, Settings};
 use serde::Serialize;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -22,6 +22,8 @@ pub struct SiteServer {
     pub mac: Mac,
     /// Its service programs: the units to stop, the protocols to access it by.
     pub daemons: Vec<Daemon>,
+    /// How its function weighs the loads of a host.
+    pub server_type: ServerType,
 }
 
 /// Host names of machines that are no servers.

@@ -1,7 +1,7 @@
 //! The nine machines and their addresses (the paper's Fig. 4 and its 172.21.14.0/24).
 
 use super::error::{LabError, Result};
-use ringward::cluster::Mac;
+use ringward::cluster::{Mac, ServerType};
 use std::net::Ipv4Addr;
 
 /// What a machine is for.
@@ -84,18 +84,18 @@ pub struct Function {
     /// Daemons, separated by spaces (fifth line).
     pub daemons: &'static str,
     /// Server type (sixth line).
-    pub server_type: &'static str,
+    pub server_type: ServerType,
 }
 
 impl Spec {
     /// The server's function; none for the other machines.
     pub fn function(&self) -> Option<Function> {
         let (daemons, server_type) = match self.name {
-            "mail" => ("postfix dovecot", "NETWORK"),
-            "web1" | "web2" => ("apache2", "CPU_NET"),
-            "ftp" => ("vsftpd", "NETWORK"),
-            "proxy" => ("squid", "NETWORK"),
-            "login" => ("ssh", "CPU"),
+            "mail" => ("postfix dovecot", ServerType::Network),
+            "web1" | "web2" => ("apache2", ServerType::CpuNet),
+            "ftp" => ("vsftpd", ServerType::Network),
+            "proxy" => ("squid", ServerType::Network),
+            "login" => ("ssh", ServerType::Cpu),
             _ => return None,
         };
         Some(Function {

@@ -14,7 +14,7 @@ use super::roster::Roster;
 use super::serve;
 use crate::experiment::site::{Artefact, Facts, Ran, Site, SiteServer, Switch};
 use anyhow::{Context, Result};
-use ringward::cluster::{Daemon, Profile, Topology};
+use ringward::cluster::{Daemon, Profile, ServerType, Topology};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -111,6 +111,7 @@ impl Site for LabSite {
             vip: s.vip(),
             mac: s.mac,
             daemons: s.function().map(|f| daemons(f.daemons)).unwrap_or_default(),
+            server_type: s.function().map_or(ServerType::Network, |f| f.server_type),
         };
         network::servers().map(server).collect()
     }

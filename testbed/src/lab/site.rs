@@ -225,7 +225,7 @@ fn management_data(spec: &Spec) -> Result<ManagementData> {
         spec.ip.to_string(),
         spec.mac.to_string(),
         function.daemons.to_owned(),
-        function.server_type.to_owned(),
+        function.server_type.to_string(),
         spec.vm_name(),
         spec.vm_ip().to_string(),
     ];

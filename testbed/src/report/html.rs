@@ -221,6 +221,7 @@ fn runs(finished: &Finished) -> Markup {
                         summary { "Run " (run.number) ", " (format!("{:.0} s", run.took_s)) }
                         (PreEscaped(&exhibit.picture))
                     }
+                    (placed(run))
                     @if !exhibit.logs.is_empty() {
                         details {
                             summary { "Run " (run.number) ": the logs side by side, as in Fig. 12" }
@@ -231,6 +232,46 @@ fn runs(finished: &Finished) -> Markup {
                             }
                         }
                     }
+                }
+            }
+        }
+    }
+}
+
+/// What placement went by.
+fn placed(run: &RunResult) -> Markup {
+    let load = |value: f64| format!("{value:.0}");
+    html! {
+        @if run.placements.iter().any(|of| !of.servers.is_empty()) {
+            details {
+                summary { "Run " (run.number) ": the condition file before the trouble, and the non-select values" }
+                @for of in &run.placements {
+                    table {
+                        tr {
+                            th { "for " (of.function) }
+                            th { "VM" }
+                            th { "N" sub { "m" } }
+                            th { "N" sub { "c" } }
+                            th { "N" sub { "n" } }
+                            th { "value" }
+                            th { "" }
+                        }
+                        @for (line, value) in &of.servers {
+                            tr {
+                                td { (line.name) }
+                                td { (line.vm) }
+                                td { (load(line.nm)) }
+                                td { (load(line.nc)) }
+                                td { (load(line.nn)) }
+                                td.ours { (load(*value)) }
+                                td { @if of.host.as_deref() == Some(line.name.as_str()) { "hosts it" } }
+                            }
+                        }
+                    }
+                }
+                p.faint {
+                    "The lowest value is chosen (Fig. 5), unless the function's state is loaded elsewhere already, on a \
+                     server that runs no more backup VMs."
                 }
             }
         }

@@ -12,7 +12,7 @@
 //! * `runs`: for each, its number, how long it took, the failures, the audit's findings, and what
 //!   was measured on each target (then on the host that was struck after it, and on what that one
 //!   hosted), with the steps of its recovery and later outages that the client
-//!   saw; how many targets one server managed, and where backup VMs ran
+//!   saw; how many targets one server managed, and where backup VMs ran; what placement went by
 //! * `good`: true when every run's function came back, its server came home and the audit is clean
 
 use super::analytical::Settings;
@@ -22,7 +22,7 @@ use super::steps::Steps;
 use crate::experiment::audit::Finding;
 use crate::experiment::site::Facts;
 use crate::experiment::spec::{Strike, Then, Until};
-use ringward::cluster::Activation;
+use ringward::cluster::{Activation, ServerCondition};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -61,6 +61,18 @@ pub struct TargetResult {
     pub later_outages_s: Vec<f64>,
 }
 
+/// What placement went by when a backup VM was ordered (equations (1) to (9), Fig. 5).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Placement {
+    /// Whose function.
+    pub function: String,
+    /// The server that hosts its VM.
+    pub host: Option<String>,
+    /// The loads of all servers before the trouble, each with its non-select value for this function;
+    /// the lowest comes first.
+    pub servers: Vec<(ServerCondition, f64)>,
+}
+
 /// How management and backup VMs were spread (Tables 1 and 2 of the paper).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Spread {
@@ -95,6 +107,8 @@ pub struct RunResult {
     pub targets: Vec<TargetResult>,
     /// How backup VMs were spread, if there were any.
     pub spread: Option<Spread>,
+    /// What placement went by, by function.
+    pub placements: Vec<Placement>,
 }
 
 impl RunResult {
@@ -219,6 +233,20 @@ pub(crate) mod tests {
                 moved: 1,
                 vms: [("login".to_owned(), vec!["ftpb".to_owned()])].into(),
             }),
+            placements: vec![Placement {
+                function: "ftp".to_owned(),
+                host: Some("web".to_owned()),
+                servers: vec![(
+                    ServerCondition {
+                        name: "web".parse().unwrap(),
+                        vm: 0,
+                        nm: 40.0,
+                        nc: 30.0,
+                        nn: 50.0,
+                    },
+                    43.0,
+                )],
+            }],
         };
         let bad = RunResult {
             number: 2,
@@ -230,6 +258,7 @@ pub(crate) mod tests {
             }],
             targets: vec![],
             spread: None,
+            placements: vec![],
         };
         ExperimentResult {
             schema: SCHEMA,

@@ -39,6 +39,7 @@ pub fn play(experiment: &Experiment, ring: &[&str]) -> anyhow::Result<Material> 
         findings: Vec::new(),
         targets: Vec::new(),
         spread: None,
+        placements: Vec::new(),
     };
     let mut exhibit = None;
     match watched {
