@@ -2,12 +2,8 @@
 
 use super::site::{Site, SiteServer, Switch};
 use super::spec::TroubleKind;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use ringward::cluster::Daemon;
-use std::time::Duration;
-
-/// How long a machine may take to carry out the order.
-const WITHIN: Duration = Duration::from_secs(10);
 
 /// How a trouble is made.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,11 +37,11 @@ fn means(trouble: TroubleKind, server: &SiteServer) -> Means {
     Means::Command(words.iter().map(|word| (*word).to_owned()).collect())
 }
 
-/// Makes `trouble` on `server`.
+/// Makes `trouble` on `server`, at once: nothing is waited for, so that several servers are struck at
+/// the same moment. Whether an order was carried out shows in what follows.
 ///
 /// # Errors
-/// When the server refuses the order. An order that takes the server off the network may go
-/// unanswered; whether it was carried out shows in what follows.
+/// When the server does not take the order.
 pub fn strike(
     site: &mut dyn Site,
     trouble: TroubleKind,
@@ -56,20 +52,8 @@ pub fn strike(
         Means::Command(command) => command,
     };
     let argv: Vec<&str> = command.iter().map(String::as_str).collect();
-    let ran = match (trouble, site.exec(&server.name, &argv, WITHIN)) {
-        (TroubleKind::Nt1 | TroubleKind::Nt2, Err(_)) => return Ok(()),
-        (_, ran) => ran.with_context(|| format!("making trouble on {}", server.name))?,
-    };
-    if ran.status != 0 {
-        let said = String::from_utf8_lossy(&ran.stderr).trim().to_owned();
-        bail!(
-            "`{}` on {} ended with status {}: {said}",
-            command.join(" "),
-            server.name,
-            ran.status
-        );
-    }
-    Ok(())
+    site.start(&server.name, &argv)
+        .with_context(|| format!("making trouble on {}", server.name))
 }
 
 /// How the experiment's report words what was done.

@@ -126,6 +126,13 @@ pub trait Site {
     /// When the machine does not carry it out within the time; not when the command fails.
     fn exec(&self, node: &str, argv: &[&str], within: Duration) -> anyhow::Result<Ran>;
 
+    /// Starts a command on a machine as root and does not wait for it: what comes of one that ends
+    /// the machine's programs shows elsewhere.
+    ///
+    /// # Errors
+    /// When the machine does not take the order.
+    fn start(&self, node: &str, argv: &[&str]) -> anyhow::Result<()>;
+
     /// True while the machine runs: it has power and is not frozen.
     fn is_on(&self, node: &str) -> bool;
 

@@ -174,6 +174,10 @@ impl Site for Scripted {
         })
     }
 
+    fn start(&self, node: &str, argv: &[&str]) -> anyhow::Result<()> {
+        self.exec(node, argv, Duration::ZERO).map(drop)
+    }
+
     fn is_on(&self, _node: &str) -> bool {
         true
     }

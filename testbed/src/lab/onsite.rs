@@ -178,6 +178,10 @@ impl Site for LabSite {
         })
     }
 
+    fn start(&self, node: &str, argv: &[&str]) -> Result<()> {
+        Ok(self.lab()?.machine(node)?.guest.start(argv)?)
+    }
+
     fn is_on(&self, node: &str) -> bool {
         let machine = self.lab.as_ref().and_then(|lab| lab.machine(node).ok());
         machine.is_some_and(|m| m.power().0 == Power::On)
