@@ -162,14 +162,16 @@ impl Site {
         entries
     }
 
-    /// `cluster.toml` whole. The proxy is examined with a page that the first web server serves.
+    /// `cluster.toml` whole. The proxy is examined with the pages of both web servers: with one it
+    /// would be ill whenever that server is.
     fn cluster_toml(&self) -> String {
-        let web = MACHINES.iter().find(|m| m.name == "web1").map(Spec::vip);
-        let url = web.map(|vip| format!("http://{vip}/")).unwrap_or_default();
+        let web = MACHINES.iter().filter(|m| m.name.starts_with("web"));
+        let pages: Vec<String> = web.map(|m| format!("http://{}/", m.vip())).collect();
         format!(
-            "{}\n[probe]\nuser = \"probe\"\npassword = \"{}\"\nproxy_url = \"{url}\"\n",
+            "{}\n[probe]\nuser = \"probe\"\npassword = \"{}\"\nproxy_url = \"{}\"\n",
             self.settings.trim_end(),
-            self.password
+            self.password,
+            pages.join(" ")
         )
     }
 
@@ -315,7 +317,8 @@ mod tests {
     fn the_settings_are_such_as_the_agent_reads() {
         let site = Site::new("profile = \"fast\"\n", Topology::Ring).unwrap();
         let settings = ringward::cluster::Settings::parse("t", &site.cluster_toml()).unwrap();
-        assert_eq!(settings.probe.proxy_url, "http://172.21.14.202/");
+        let pages = "http://172.21.14.202/ http://172.21.14.204/";
+        assert_eq!(settings.probe.proxy_url, pages);
         assert_eq!(settings.probe.password.len(), 24);
     }
 
