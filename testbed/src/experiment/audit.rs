@@ -264,6 +264,15 @@ mod tests {
         macs: &[(u64, Mac)],
         change: impl FnOnce(&mut Vec<(Duration, RingState)>, &mut Story),
     ) -> String {
+        findings_until(Until::Home, trouble, macs, change)
+    }
+
+    fn findings_until(
+        until: Until,
+        trouble: TroubleKind,
+        macs: &[(u64, Mac)],
+        change: impl FnOnce(&mut Vec<(Duration, RingState)>, &mut Story),
+    ) -> String {
         let mut looks: Vec<_> = [0, 30, 90]
             .map(|at| (Duration::from_secs(at), regular()))
             .into();
@@ -276,7 +285,7 @@ mod tests {
                 server: "ftp".to_owned(),
                 trouble,
             }],
-            until: Until::Home,
+            until,
             looks: &looks,
             owners: Some(&owners),
             story: &story,
@@ -291,6 +300,20 @@ mod tests {
     fn a_good_run_has_no_findings() {
         assert_eq!(findings(TroubleKind::Nt2, &CLEAN, |_, _| {}), "");
         assert_eq!(findings(TroubleKind::St1, &CLEAN[..1], |_, _| {}), "");
+    }
+
+    #[test]
+    fn where_targets_are_not_awaited_a_function_may_stay_away() {
+        let away = |macs: &[(u64, Mac)]| {
+            findings_until(Until::Function, TroubleKind::Nt2, macs, |looks, _| {
+                let vms = [("web1".to_owned(), ["ftpb".to_owned()].into())];
+                looks[2].1.vms = vms.into();
+                looks[2].1.files.clear();
+            })
+        };
+        assert_eq!(away(&CLEAN[..2]), "");
+        assert_eq!(away(&CLEAN), "", "it may be back already");
+        insta::assert_snapshot!(away(&[(0, BACKUP), (10_000, HOME)]), @"one owner of a VIP: 172.21.14.203 of ftp: 00:00:00:00:01:03 -> 00:00:00:00:00:03; expected away");
     }
 
     #[test]

@@ -3,37 +3,19 @@
 use super::spec::{Experiment, SpecError};
 use std::path::Path;
 
-/// Name and text of every built-in file: the paper's figures, then what goes beyond them.
-const BUILT_IN: [(&str, &str); 7] = [
-    (
-        "testbed/experiments/fig13.toml",
-        include_str!("../../experiments/fig13.toml"),
-    ),
-    (
-        "testbed/experiments/fig14.toml",
-        include_str!("../../experiments/fig14.toml"),
-    ),
-    (
-        "testbed/experiments/fig15.toml",
-        include_str!("../../experiments/fig15.toml"),
-    ),
-    (
-        "testbed/experiments/many.toml",
-        include_str!("../../experiments/many.toml"),
-    ),
-    (
-        "testbed/experiments/roles.toml",
-        include_str!("../../experiments/roles.toml"),
-    ),
-    (
-        "testbed/experiments/power.toml",
-        include_str!("../../experiments/power.toml"),
-    ),
-    (
-        "testbed/experiments/host.toml",
-        include_str!("../../experiments/host.toml"),
-    ),
-];
+/// Path and text of files in `testbed/experiments/`.
+macro_rules! built_in {
+    ($($name:literal),*) => {
+        &[$((
+            concat!("testbed/experiments/", $name, ".toml"),
+            include_str!(concat!("../../experiments/", $name, ".toml")),
+        )),*]
+    };
+}
+
+/// The built-in files: the paper's figures, then what goes beyond them.
+const BUILT_IN: &[(&str, &str)] =
+    built_in!["fig13", "fig14", "fig15", "many", "roles", "power", "host"];
 
 /// The word for all of them.
 const ALL: &str = "paper";
@@ -106,7 +88,7 @@ pub(crate) mod tests {
         for (origin, text) in BUILT_IN {
             let cases = Experiment::parse(origin, text, &SERVERS).unwrap();
             let path = format!("testbed/experiments/{}.toml", cases[0].suite);
-            assert_eq!(origin, path);
+            assert_eq!(*origin, path);
         }
     }
 

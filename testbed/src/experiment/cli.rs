@@ -64,6 +64,10 @@ pub fn run(
         print!("{}", list(servers)?);
         return Ok(true);
     }
+    let of_lab = args.keep || args.fresh || args.repeats.is_some();
+    if args.on == On::Sim && of_lab {
+        bail!("--repeats, --keep and --fresh are of the lab: leave them out with --on sim");
+    }
     if args.names.is_empty() {
         bail!("no experiment given; there are:\n{}", list(servers)?);
     }
@@ -119,8 +123,11 @@ pub fn run(
         };
         let finished = if several {
             let dir = RunDir::create(&root.join(experiment.name()));
-            dir.map_err(anyhow::Error::from)
-                .and_then(|mut dir| carry_out(&mut dir))
+            dir.map_err(anyhow::Error::from).and_then(|mut dir| {
+                let finished = carry_out(&mut dir)?;
+                dir.explain(&finished.head())?;
+                Ok(finished)
+            })
         } else {
             carry_out(&mut whole)
         };
@@ -215,6 +222,12 @@ mod tests {
             ..args(&["nt2"])
         });
         assert!(used.contains("exists and is not empty"), "{used}");
+        let kept = error(&RunArgs {
+            on: On::Sim,
+            keep: true,
+            ..args(&["nt2"])
+        });
+        assert!(kept.contains("leave them out with --on sim"), "{kept}");
         let twice = error(&args(&["nt2", "fig13"]));
         assert!(twice.contains("given twice"), "{twice}");
         let new = dir.path().join("new");

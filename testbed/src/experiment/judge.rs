@@ -8,8 +8,7 @@ use super::rundir::RunDir;
 use super::runner::Run;
 use super::site::{SiteServer, node};
 use super::spec::{Experiment, Measure, Strike, TroubleKind};
-use crate::report::access::{self, Access, PAPERS_CLIENT};
-use crate::report::figures::Measured;
+use crate::report::access::{self, Access};
 use crate::report::logs::{self, Exhibit};
 use crate::report::owners::Owners;
 use crate::report::result::{Placement, RunResult, Spread, TargetResult};
@@ -82,43 +81,25 @@ pub fn judge(
             entry.at = on_lab(server, entry.at);
         }
     }
+    let mut accesses = accesses;
+    for access in accesses.iter_mut().flat_map(|(_, accesses)| accesses) {
+        access.at = on_lab(node::CLIENT, access.at);
+    }
     let lines = story_on_lab.lines();
-    let result_of = |target: &str, accesses: &[Access], struck: Duration| TargetResult {
-        steps: {
-            let until = run.again.as_ref().map(|(_, at)| *at);
-            let until = until.filter(|at| *at > struck);
-            steps::read(&lines, target, struck, until).map(|recovery| recovery.steps)
-        },
-        ..read_target(
-            target,
-            accesses,
-            run.clocks[0].to_machine(node::CLIENT, struck),
-            &story,
-        )
+    let result_of = |target: &String, struck: Duration, until: Option<Duration>| {
+        let recovery = steps::read(&lines, target, struck, until);
+        let of = accesses.iter().find(|(name, _)| name == target);
+        let accesses = of.map_or(&[][..], |(_, accesses)| accesses);
+        TargetResult::new(target, recovery, accesses, struck)
     };
-    let first = experiment.strikes.len();
-    let mut targets: Vec<TargetResult> = accesses
-        .iter()
-        .take(first)
-        .map(|(target, accesses)| result_of(target, accesses, struck))
-        .collect();
+    let again = run.again.as_ref().map(|(_, at)| *at);
+    let first = experiment.strikes.iter();
+    let first = first.map(|strike| result_of(&strike.server, struck, again));
+    let mut targets: Vec<TargetResult> = first.collect();
     if let (Some((host, at)), Some(then)) = (&run.again, &experiment.then) {
-        // The function that was hosted there is recovered once more; its log has both recoveries.
-        for name in [&host.server, &then.host_of] {
-            let Some((_, accesses)) = accesses.iter().find(|(target, _)| target == name) else {
-                continue;
-            };
-            let result = result_of(name, accesses, *at);
-            let steps = result.steps;
-            targets.push(TargetResult {
-                measured: Measured {
-                    function: steps.map(|steps| steps.function()),
-                    activation: steps.map(|steps| steps.started + steps.set),
-                    ..result.measured
-                },
-                ..result
-            });
-        }
+        // The function that was hosted there is recovered once more.
+        targets.push(result_of(&host.server, *at, None));
+        targets.push(result_of(&then.host_of, *at, None));
     }
     if failures.is_empty() {
         failures.extend(
@@ -149,18 +130,17 @@ pub fn judge(
         failures,
         findings,
         targets,
-        spread: spread(&strikes, &run.looks),
+        spread: spread(&strikes, &run.servers, &run.looks),
         placements: placements(&strikes, &run.servers, &run.looks, &story),
     };
-    // The paper's figure is of one target; times are each machine's own.
-    let logs = match &accesses[..] {
-        [(target, accesses)] => logs::columns(&story, target, struck, accesses),
+    // The paper's figure is of one target.
+    let logs = match (&result.targets[..], &accesses[..]) {
+        ([of], [(target, accesses)]) => {
+            let actor = of.actor.as_deref();
+            logs::columns(&story_on_lab, target, actor, struck, accesses)
+        }
         _ => Vec::new(),
     };
-    let mut accesses = accesses;
-    for access in accesses.iter_mut().flat_map(|(_, accesses)| accesses) {
-        access.at = on_lab(node::CLIENT, access.at);
-    }
     let picture = draw(
         run,
         experiment,
@@ -178,7 +158,11 @@ pub fn judge(
 
 /// How management and backup VMs were spread, by looks at the ring: before the trouble, and when all
 /// functions were served again.
-fn spread(strikes: &[Strike], looks: &[(Duration, RingState)]) -> Option<Spread> {
+fn spread(
+    strikes: &[Strike],
+    servers: &[SiteServer],
+    looks: &[(Duration, RingState)],
+) -> Option<Spread> {
     let (_, before) = looks.first()?;
     let operation = before.files.get("operation")?;
     let operation = Operation::parse("operation", operation).ok()?;
@@ -186,17 +170,14 @@ fn spread(strikes: &[Strike], looks: &[(Duration, RingState)]) -> Option<Spread>
     let vms = looks.iter().map(|(_, look)| &look.vms);
     let vms = vms.max_by_key(|vms| vms.values().map(BTreeSet::len).sum::<usize>())?;
     let running = vms.iter().filter(|(_, vms)| !vms.is_empty());
-    let strikes = strikes.iter();
-    Some(Spread {
+    let running = running.map(|(server, vms)| (server.clone(), vms.iter().cloned().collect()));
+    let spread = Spread {
+        servers: servers.len(),
         most_targets: most_targets.max().unwrap_or(0),
-        moved: strikes
-            .filter(|strike| strike.trouble.needs_backup())
-            .count(),
-        vms: running
-            .map(|(server, vms)| (server.clone(), vms.iter().cloned().collect()))
-            .collect(),
-    })
-    .filter(|spread| spread.moved > 0)
+        moved: strikes.iter().filter(|s| s.trouble.needs_backup()).count(),
+        vms: running.collect(),
+    };
+    (spread.moved > 0).then_some(spread)
 }
 
 /// What placement went by: the condition file before the trouble, and where each VM came to be.
@@ -276,29 +257,6 @@ fn draw(
         owners,
         accesses,
     })
-}
-
-/// The figures of one target, from the acting server's log and the client's.
-fn read_target(target: &str, accesses: &[Access], struck: Duration, story: &Story) -> TargetResult {
-    let outages = access::outages(accesses, struck);
-    let slow = access::outages(&access::resample(accesses, PAPERS_CLIENT), struck);
-    let first = |outages: &[access::Outage]| outages.first().map(|o| o.length().as_secs_f64());
-    let measured = Measured {
-        disconnection: first(&outages),
-        disconnection_1s: first(&slow),
-        ..story.measured(target)
-    };
-    TargetResult {
-        server: target.to_owned(),
-        actor: story.actor(target).map(|(server, _)| server.to_owned()),
-        steps: None,
-        measured,
-        later_outages_s: outages
-            .iter()
-            .skip(1)
-            .map(|o| o.length().as_secs_f64())
-            .collect(),
-    }
 }
 
 /// Figures that the experiment asks for and the logs do not show.

@@ -56,6 +56,16 @@ pub struct Material {
     pub exhibits: Vec<Option<Exhibit>>,
 }
 
+impl Finished {
+    /// The head of the file that explains the run directory.
+    #[must_use]
+    pub fn head(&self) -> String {
+        let about = &self.result.experiment;
+        let (name, title) = (&about.name, &about.title);
+        format!("Experiment {name}: {title}, {}", self.result.made)
+    }
+}
+
 /// Runs `experiment` on a site and writes its report into `dir`.
 ///
 /// # Errors
@@ -139,8 +149,6 @@ fn write(
     dir.write("result.json", "the outcome for programs", json)?;
     dir.write("table.txt", "the outcome for people", text(Style::Plain))?;
     progress.print(&text(style));
-    let (name, title) = (experiment.name(), &experiment.title);
-    dir.explain(&format!("Experiment {name}: {title}, {}", result.made))?;
     Ok(Finished { result, exhibits })
 }
 
@@ -175,7 +183,14 @@ pub fn conclude(
         dir.write("results.json", "the outcomes for programs", text)?;
     }
     let names: Vec<String> = asked.iter().map(Experiment::name).collect();
-    dir.explain(&format!("Experiments {}", names.join(", ")))?;
+    let head = match done {
+        [only] if !several => only.head(),
+        _ => format!(
+            "Experiments, each in the folder of its name: {}",
+            names.join(", ")
+        ),
+    };
+    dir.explain(&head)?;
     Ok(())
 }
 

@@ -33,6 +33,30 @@ const NT2: &[(u64, &str)] = &[
     (68_100, "ftp: target recovered, VIP 172.21.14.203 set"),
 ];
 
+/// The same when web1, which hosts the backup VM, loses power too.
+const HOST: &[(u64, &str)] = &[
+    (7130, "ftp: network trouble detected"),
+    (9430, "ftp: backup VM ftpb start on web1"),
+    (
+        10_390,
+        "ftp: function recovered, VIP 172.21.14.203 set on ftpb at web1",
+    ),
+    (30_000, "ftp: host of the backup VM lost: web1"),
+    (31_000, "ftp: backup VM ftpb start on mail"),
+    (
+        33_000,
+        "ftp: function recovered, VIP 172.21.14.203 set on ftpb at mail",
+    ),
+    (34_000, "web1: network trouble detected"),
+    (36_000, "web1: backup VM web1b start on mail"),
+    (
+        37_000,
+        "web1: function recovered, VIP 172.21.14.202 set on web1b at mail",
+    ),
+    (68_100, "ftp: target recovered, VIP 172.21.14.203 set"),
+    (70_000, "web1: target recovered, VIP 172.21.14.202 set"),
+];
+
 /// Two servers, of which web1 manages ftp and logs `script` once ftp is in trouble.
 struct Scripted {
     now: Cell<Duration>,
@@ -40,6 +64,8 @@ struct Scripted {
     script: &'static [(u64, &'static str)],
     /// The ring never becomes regular.
     broken: bool,
+    /// What was switched, and when after the trouble.
+    switched: Vec<(String, Switch, Duration)>,
     dir: PathBuf,
 }
 
@@ -52,6 +78,7 @@ impl Scripted {
             struck,
             script,
             broken: false,
+            switched: Vec::new(),
             dir: dir.to_owned(),
         }
     }
@@ -182,7 +209,9 @@ impl Site for Scripted {
         true
     }
 
-    fn power(&mut self, _node: &str, _switch: Switch) -> anyhow::Result<()> {
+    fn power(&mut self, node: &str, switch: Switch) -> anyhow::Result<()> {
+        let after = self.now() - self.struck.get().unwrap_or(self.now());
+        self.switched.push((node.to_owned(), switch, after));
         Ok(())
     }
 
@@ -320,4 +349,40 @@ fn st1_needs_no_backup() {
         out.contains("target recovery T_s1t") && out.contains("0.31"),
         "{out}"
     );
+}
+
+#[test]
+fn the_host_of_the_backup_vm_is_struck_when_the_function_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = Scripted::new(dir.path(), HOST);
+    let (_, out, root) = run("host-lost", &mut site);
+    let [(node, Switch::Cut, after)] = &site.switched[..] else {
+        panic!("{:?}", site.switched);
+    };
+    assert_eq!(node, "web1");
+    let (after, t_im) = (after.as_secs_f64(), 10.0);
+    // T_im / 2 after the functions are recovered, looks and orders in between.
+    assert!((10.39 + t_im / 2.0..20.0).contains(&after), "{after}");
+    let result = std::fs::read_to_string(root.join("result.json")).unwrap();
+    let result: serde_json::Value = serde_json::from_str(&result).unwrap();
+    let run = &result["runs"][0];
+    assert_eq!(run["failures"], serde_json::json!([]), "{out}");
+    let read = |what: &str| {
+        let targets = run["targets"].as_array().unwrap().iter();
+        targets
+            .map(|of| (of["server"].as_str().unwrap().to_owned(), of[what].as_f64()))
+            .collect::<Vec<_>>()
+    };
+    let of = |name: &str, seconds| (name.to_owned(), Some(seconds));
+    let functions = read("function");
+    let expected = [of("ftp", 3.26), of("web1", 3.0), of("ftp", 3.0)];
+    for ((server, is), (should, seconds)) in functions.iter().zip(&expected) {
+        assert_eq!(server, should);
+        assert!(
+            (is.unwrap() - seconds.unwrap()).abs() < 0.011,
+            "{functions:?}"
+        );
+    }
+    assert_eq!(functions.len(), expected.len());
+    assert!(out.contains("its host: function recovery"), "{out}");
 }

@@ -220,7 +220,7 @@ fn rows_of(
 }
 
 /// The paper's symbol, such as `T_n2f`.
-fn symbol(trouble: TroubleKind, what: char) -> String {
+pub(crate) fn symbol(trouble: TroubleKind, what: char) -> String {
     let name = match trouble {
         TroubleKind::St1 => "s1",
         TroubleKind::St2 => "s2",

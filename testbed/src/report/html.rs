@@ -10,7 +10,6 @@ use super::startups;
 use super::steps::Steps;
 use super::table;
 use crate::experiment::session::Finished;
-use crate::lab::network;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("html.css");
@@ -71,7 +70,7 @@ fn circumstances(result: &ExperimentResult) -> Markup {
     html! {
         dl {
             dt { "made" } dd { (result.made) }
-            dt { "host" } dd { (facts.host) }
+            @if !facts.host.is_empty() { dt { "host" } dd { (facts.host) } }
             dt { "machines run under" } dd { (facts.accelerator) }
             @for (name, value) in &facts.versions { dt { (name) } dd { (value) } }
             @if let Some(s) = result.settings {
@@ -174,12 +173,12 @@ fn went(suite: &[&Finished]) -> Markup {
                     tr {
                         td { (label) }
                         td { (actor) }
-                        @for step in steps.all() { td { (if step < 0.005 { dash() } else { table::seconds(step) }) } }
+                        @for cell in steps.cells() { td { (cell) } }
                     }
                 }
             }
             p.faint {
-                "From the trouble until a manager found it; until the server did that recovers it (P1, P2 that takes P1's part,                  or one that extends to it); until a backup VM was ordered; until it was ordered on the host that started                  it; until it ran; until it had the VIP. The equations count from the second on."
+                "From the trouble until a manager found it; until the server did that recovers it (P1, P2 that takes P1's part, or one that extends " "to it); until a backup VM was ordered; until it was ordered on the host that started it; until it ran; until it had the VIP. The equations begin where the second of these ends."
             }
         }
     }
@@ -190,9 +189,9 @@ fn line(row: &Row, several: bool) -> Markup {
     html! {
         tr {
             td { @if several { (row.target) ": " } (row.label) }
-            td { (row.paper_measured.map_or_else(dash, table::seconds)) }
-            td { (row.paper_analytical.map_or_else(dash, span)) }
-            td { (row.our_analytical.map_or_else(dash, span)) }
+            td { (row.paper_measured.map_or_else(table::dash, table::seconds)) }
+            td { (row.paper_analytical.map_or_else(table::dash, span)) }
+            td { (row.our_analytical.map_or_else(table::dash, span)) }
             td.ours { (table::measured(row)) }
             td {
                 @if let Some((text, good)) = table::difference(row) {
@@ -201,10 +200,6 @@ fn line(row: &Row, several: bool) -> Markup {
             }
         }
     }
-}
-
-fn dash() -> String {
-    "-".to_owned()
 }
 
 /// Pictures, failures and findings.
@@ -297,7 +292,6 @@ fn tables_1_and_2(done: &[Finished]) -> Markup {
         rows.extend(spreads.map(|spread| (result.experiment.name.as_str(), spread)));
     }
     rows.sort_by_key(|(_, spread)| spread.moved);
-    let n = network::servers().count();
     let hosts = |spread: &Spread| -> String {
         let on = spread
             .vms
@@ -308,6 +302,7 @@ fn tables_1_and_2(done: &[Finished]) -> Markup {
     html! {
         @if let Some((_, first)) = rows.first() {
             h2 { "Tables 1 and 2: how management and backup VMs are spread" }
+            @let n = first.servers;
             p {
                 "Of " (n) " servers in a ring each manages " (first.most_targets) " others (the paper: "
                 (startups::ring_targets(n)) "); a management server of its own would manage all " (startups::star_targets(n)) "."
@@ -322,12 +317,12 @@ fn tables_1_and_2(done: &[Finished]) -> Markup {
                     th { "backup VMs" }
                 }
                 @for (name, spread) in rows {
-                    @let k = spread.moved;
+                    @let (n, k) = (spread.servers, spread.moved);
                     tr {
                         td { (name) }
                         td { (k) }
                         td.ours { (spread.most_vms()) }
-                        td { (if k < n { startups::ring_startups(n, k).to_string() } else { dash() }) }
+                        td { (if k < n { startups::ring_startups(n, k).to_string() } else { table::dash() }) }
                         td { (startups::star_startups(k)) }
                         td.words { (hosts(spread)) }
                     }
@@ -342,7 +337,7 @@ fn machines(done: &[Finished], paper: &Paper) -> Markup {
     let Some(calibration) = done.last().map(|finished| &finished.result.calibration) else {
         return html! {};
     };
-    let cell = |value: Option<f64>| value.map_or_else(dash, table::seconds);
+    let cell = |value: Option<f64>| value.map_or_else(table::dash, table::seconds);
     let t = &paper.table3;
     html! {
         h2 { "Table 3: what the machines are like" }
@@ -393,7 +388,8 @@ mod tests {
     fn sample() -> String {
         let picture = timeline::tests::with_scene(timeline::svg);
         let logs = timeline::tests::with_scene(|scene| {
-            logs::columns(scene.story, "ftp", scene.struck, &scene.accesses[0].1)
+            let accesses = &scene.accesses[0].1;
+            logs::columns(scene.story, "ftp", Some("web1"), scene.struck, accesses)
         });
         let done = [Finished {
             result: result(),

@@ -28,34 +28,34 @@ pub struct Exhibit {
     pub logs: Vec<Column>,
 }
 
-/// The logs about `target` from shortly before `struck` on. Lines that only count seconds or repeat
-/// the one before are left out but for the first of them.
+/// The logs about `target` from shortly before `struck` on: of the server that acted for it, if one
+/// did, and of the other one that says most about it. Lines that only count seconds or repeat the one
+/// before are left out but for the first of them.
 #[must_use]
-pub fn columns(story: &Story, target: &str, struck: Duration, accesses: &[Access]) -> Vec<Column> {
+pub fn columns(
+    story: &Story,
+    target: &str,
+    actor: Option<&str>,
+    struck: Duration,
+    accesses: &[Access],
+) -> Vec<Column> {
     let from = struck.saturating_sub(LEAD);
-    let actor = story.actor(target).map(|(server, _)| server);
-    let told = |log: &&Vec<Entry>| log.iter().any(|entry| is_about(entry, target));
-    let others = story
-        .logs
-        .iter()
-        .filter(|(server, _)| Some(server.as_str()) != actor && server.as_str() != target);
-    let p2 = others
-        .filter(|(_, log)| told(log))
-        .max_by_key(|(_, log)| log.iter().filter(|entry| is_about(entry, target)).count());
-    let managers = actor
-        .into_iter()
-        .chain(p2.map(|(server, _)| server.as_str()));
-    let system_log = |(server, role): (&str, &str)| Column {
-        title: format!("System log of {server} ({role})"),
-        lines: story
-            .logs
-            .get(server)
-            .map_or(Vec::new(), |log| system(log, from)),
+    let mut managers: Vec<(bool, usize, &str, &[Entry])> = Vec::new();
+    for (server, log) in &story.logs {
+        let said = log.iter().filter(|entry| is_about(entry, target)).count();
+        if said > 0 && server != target {
+            managers.push((actor == Some(server.as_str()), said, server, log));
+        }
+    }
+    managers.sort_by_key(|(acted, said, _, _)| std::cmp::Reverse((*acted, *said)));
+    let system_log = |(acted, _, server, log): (bool, usize, &str, &[Entry])| Column {
+        title: match acted {
+            true => format!("System log of {server} (acting)"),
+            false => format!("System log of {server}"),
+        },
+        lines: system(log, from),
     };
-    let mut columns: Vec<Column> = managers
-        .zip(["acting", "waiting"])
-        .map(system_log)
-        .collect();
+    let mut columns: Vec<Column> = managers.into_iter().take(2).map(system_log).collect();
     columns.push(Column {
         title: "Access log of the client".to_owned(),
         lines: client(accesses, from),
@@ -115,7 +115,7 @@ mod tests {
                    12:53:59.56 OK\n12:54:00.06 OK\n";
         let accesses = access::parse(log, REFERENCE);
         let struck = accesses[2].at;
-        let text: String = columns(&story(), "ftp", struck, &accesses)
+        let text: String = columns(&story(), "ftp", Some("web1"), struck, &accesses)
             .iter()
             .map(|column| format!("{}\n{}\n\n", column.title, column.lines.join("\n")))
             .collect();

@@ -15,10 +15,11 @@
 //!   saw; how many targets one server managed, and where backup VMs ran; what placement went by
 //! * `good`: true when every run's function came back, its server came home and the audit is clean
 
+use super::access::{self, Access, PAPERS_CLIENT};
 use super::analytical::Settings;
 use super::calibration::Calibration;
 use super::figures::{Measured, Row};
-use super::steps::Steps;
+use super::steps::{Recovery, Steps};
 use crate::experiment::audit::Finding;
 use crate::experiment::site::Facts;
 use crate::experiment::spec::{Strike, Then, Until};
@@ -26,6 +27,7 @@ use ringward::cluster::{Activation, ServerCondition};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// Version of the layout.
 pub const SCHEMA: u32 = 2;
@@ -61,6 +63,36 @@ pub struct TargetResult {
     pub later_outages_s: Vec<f64>,
 }
 
+impl TargetResult {
+    /// The result for `server`, struck at `struck` by the clock of the client's `accesses`.
+    #[must_use]
+    pub fn new(
+        server: &str,
+        recovery: Option<Recovery>,
+        accesses: &[Access],
+        struck: Duration,
+    ) -> Self {
+        let lost = |accesses: &[Access]| -> Vec<f64> {
+            let outages = access::outages(accesses, struck);
+            outages.iter().map(|of| of.length().as_secs_f64()).collect()
+        };
+        let outages = lost(accesses);
+        let coarse = lost(&access::resample(accesses, PAPERS_CLIENT));
+        let logged = recovery.as_ref().map(|recovery| recovery.measured);
+        Self {
+            server: server.to_owned(),
+            steps: recovery.as_ref().map(|recovery| recovery.steps),
+            actor: recovery.map(|recovery| recovery.by),
+            measured: Measured {
+                disconnection: outages.first().copied(),
+                disconnection_1s: coarse.first().copied(),
+                ..logged.unwrap_or_default()
+            },
+            later_outages_s: outages.into_iter().skip(1).collect(),
+        }
+    }
+}
+
 /// What placement went by when a backup VM was ordered (equations (1) to (9), Fig. 5).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Placement {
@@ -76,7 +108,9 @@ pub struct Placement {
 /// How management and backup VMs were spread (Tables 1 and 2 of the paper).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Spread {
-    /// The most targets that one server managed before the trouble, by the operation file.
+    /// Servers of the ring.
+    pub servers: usize,
+    /// The most targets that one of them managed before the trouble.
     pub most_targets: usize,
     /// Functions that moved to backup VMs.
     pub moved: usize,
@@ -229,6 +263,7 @@ pub(crate) mod tests {
                 later_outages_s: vec![0.3],
             }],
             spread: Some(Spread {
+                servers: 6,
                 most_targets: 2,
                 moved: 1,
                 vms: [("login".to_owned(), vec!["ftpb".to_owned()])].into(),

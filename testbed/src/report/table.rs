@@ -96,7 +96,8 @@ fn lines(mut table: Table) -> String {
     text
 }
 
-fn dash() -> String {
+/// Where there is no figure.
+pub(super) fn dash() -> String {
     "-".to_owned()
 }
 

@@ -11,10 +11,9 @@ use super::watch::{Plan, Seen, Watched, watch};
 use crate::experiment::fault;
 use crate::experiment::session::Material;
 use crate::experiment::site::Facts;
-use crate::experiment::spec::{Experiment, Strike, TroubleKind};
-use crate::report::access::{self, Access, PAPERS_CLIENT};
+use crate::experiment::spec::{Experiment, Strike};
+use crate::report::access::Access;
 use crate::report::calibration::{Calibration, ServerTimes};
-use crate::report::figures::Measured;
 use crate::report::logs::{self, Exhibit};
 use crate::report::paper::Paper;
 use crate::report::result::{RunResult, Spread, TargetResult};
@@ -45,7 +44,7 @@ pub fn play(experiment: &Experiment, ring: &[&str]) -> anyhow::Result<Material> 
     match watched {
         Ok(watched) => {
             run.targets = targets(experiment, &watched);
-            run.spread = spread(&watched);
+            run.spread = spread(ring, &watched);
             exhibit = Some(show(experiment, ring, &watched));
         }
         Err(error) => run.failures.push(format!("{error:#}")),
@@ -76,7 +75,6 @@ fn plan(experiment: &Experiment, ring: &[&str]) -> Plan {
         phase: experiment.moment.after_s(in_force(experiment).timings.t_im),
         until: experiment.until,
         together: true,
-        seed: 1,
     }
 }
 
@@ -100,56 +98,27 @@ fn characteristics(paper: &Paper, ring: &[&str]) -> Calibration {
 }
 
 fn targets(experiment: &Experiment, watched: &Watched) -> Vec<TargetResult> {
-    let again = watched.strikes.iter().skip(experiment.strikes.len());
-    let again = again.zip(&experiment.then).map(|(_, then)| &then.host_of);
-    let names = watched
-        .strikes
-        .iter()
-        .map(|strike| (&strike.server, strike.trouble));
-    let names = names.chain(again.map(|function| (function, TroubleKind::Nt2)));
-    let target = |((name, trouble), seen): ((&String, TroubleKind), &Seen)| {
-        let vm = trouble.needs_backup();
-        let of = watched
-            .strikes
-            .iter()
-            .position(|strike| strike.server == *name);
-        let outages = of.map_or(&[][..], |of| &watched.outages[of][..]);
-        let accesses = accesses(experiment, watched, outages);
-        let lost = |accesses: &[Access]| -> Vec<f64> {
-            let outages = access::outages(accesses, seen.struck);
-            outages.iter().map(|of| of.length().as_secs_f64()).collect()
-        };
-        let all = lost(&accesses);
-        TargetResult {
-            server: name.clone(),
-            actor: Some(seen.by.clone()),
-            steps: Some(seen.steps),
-            later_outages_s: all.iter().skip(1).copied().collect(),
-            measured: Measured {
-                function: vm.then(|| seen.function()),
-                target: seen.target,
-                disconnection_1s: lost(&access::resample(&accesses, PAPERS_CLIENT))
-                    .first()
-                    .copied(),
-                disconnection: all.first().copied(),
-                activation: vm.then_some(seen.steps.started + seen.steps.set),
-                start: None,
-            },
-        }
+    let target = |seen: &Seen| {
+        let accesses = accesses(experiment, watched, &seen.outages);
+        TargetResult::new(
+            &seen.server,
+            Some(seen.recovery.clone()),
+            &accesses,
+            seen.struck,
+        )
     };
-    names.zip(&watched.seen).map(target).collect()
+    watched.seen.iter().map(target).collect()
 }
 
-fn spread(watched: &Watched) -> Option<Spread> {
+fn spread(ring: &[&str], watched: &Watched) -> Option<Spread> {
     let strikes = watched.strikes.iter();
-    let moved = strikes
-        .filter(|strike| strike.trouble.needs_backup())
-        .count();
-    (moved > 0).then(|| Spread {
+    let spread = Spread {
+        servers: ring.len(),
         most_targets: watched.most_targets,
-        moved,
+        moved: strikes.filter(|s| s.trouble.needs_backup()).count(),
         vms: watched.vms.clone(),
-    })
+    };
+    (spread.moved > 0).then_some(spread)
 }
 
 /// The run as a picture, and its logs. Who held a VIP is not drawn: no capture tells it.
@@ -165,15 +134,21 @@ fn show(experiment: &Experiment, ring: &[&str], watched: &Watched) -> Exhibit {
     let lanes: Vec<Lane> = ring.iter().enumerate().map(lane).collect();
     let words = |strike: &Strike| fault::words(strike.trouble, &strike.server, "its service");
     let what: Vec<String> = watched.strikes.iter().map(words).collect();
-    let targets = watched.strikes.iter().map(|strike| strike.server.clone());
-    let targets: Vec<String> = targets.collect();
-    let accesses: Vec<(String, Vec<Access>)> = targets
-        .iter()
-        .zip(&watched.outages)
-        .map(|(name, outages)| (name.clone(), accesses(experiment, watched, outages)))
+    let struck = watched.seen.iter().take(watched.strikes.len());
+    let accesses: Vec<(String, Vec<Access>)> = struck
+        .map(|seen| {
+            (
+                seen.server.clone(),
+                accesses(experiment, watched, &seen.outages),
+            )
+        })
         .collect();
-    let logs = match &accesses[..] {
-        [(target, accesses)] => logs::columns(&watched.story, target, watched.struck, accesses),
+    let targets: Vec<String> = accesses.iter().map(|(name, _)| name.clone()).collect();
+    let logs = match (&watched.seen[..], &accesses[..]) {
+        ([seen], [(target, accesses)]) => {
+            let actor = Some(seen.recovery.by.as_str());
+            logs::columns(&watched.story, target, actor, watched.struck, accesses)
+        }
         _ => Vec::new(),
     };
     let picture = timeline::svg(&Scene {

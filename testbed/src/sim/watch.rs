@@ -14,7 +14,7 @@ use super::machine::{Machine, VmState};
 use super::scenario::settings;
 use super::world::{AGENT, World};
 use crate::experiment::spec::{Strike, Then, TroubleKind, Until};
-use crate::report::steps::{self, Steps};
+use crate::report::steps::{self, Recovery};
 use crate::report::story::{Entry, Story};
 
 /// A round begins: the third since the start, so that the cluster is at rest.
@@ -45,47 +45,52 @@ pub(super) struct Plan {
     /// Whether servers behind a target in trouble are looked for at once, or one after the other as
     /// in the paper.
     pub(super) together: bool,
-    /// For the delays of the network.
-    pub(super) seed: u64,
 }
 
-/// What was seen of one target, in seconds.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// What was seen of one target.
+#[derive(Debug, Clone)]
 pub(super) struct Seen {
+    pub(super) server: String,
     /// When trouble struck it.
     pub(super) struck: Duration,
-    /// The server that recovered it.
-    pub(super) by: String,
-    /// From the trouble until its function was recovered, step by step.
-    pub(super) steps: Steps,
-    /// From the detection by the server that recovers it until the target was recovered, if that
-    /// was awaited.
-    pub(super) target: Option<f64>,
-    /// From the trouble until clients were served again.
-    pub(super) disconnection: f64,
+    pub(super) recovery: Recovery,
+    /// When it was without service, since the first trouble.
+    pub(super) outages: Vec<(Duration, Duration)>,
 }
 
 impl Seen {
-    /// From the detection by the server that recovers it until the function was recovered.
+    /// From the detection by the server that recovers it until the function was recovered, in
+    /// seconds; 0 if it never moved.
     pub(super) fn function(&self) -> f64 {
-        self.steps.function()
+        self.recovery.measured.function.unwrap_or_default()
+    }
+
+    /// From the same until the target was recovered, in seconds; 0 if that was not awaited.
+    pub(super) fn target(&self) -> f64 {
+        self.recovery.measured.target.unwrap_or_default()
+    }
+
+    /// Without service after the trouble, in seconds.
+    pub(super) fn disconnection(&self) -> f64 {
+        let mut after = self.outages.iter().filter(|(from, _)| *from >= self.struck);
+        after
+            .next()
+            .map_or(0.0, |(from, until)| (*until - *from).as_secs_f64())
     }
 }
 
 /// All that was seen.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub(super) struct Watched {
     /// What was done; the host that was struck later comes last.
     pub(super) strikes: Vec<Strike>,
-    /// Of the targets, in their order; then of the function that the struck host had.
+    /// Of those that were struck, in their order; then of the function that the struck host had.
     pub(super) seen: Vec<Seen>,
     /// The system logs.
     pub(super) story: Story,
     /// When the trouble struck, and when the last of it was over.
     pub(super) struck: Duration,
     pub(super) ended: Duration,
-    /// Without service, of each target.
-    pub(super) outages: Vec<Vec<(Duration, Duration)>>,
     /// The most targets that one server managed before the trouble.
     pub(super) most_targets: usize,
     /// Backup VMs that ran when most of them did, by the server that ran them.
@@ -113,7 +118,7 @@ pub(super) fn watch(plan: &Plan) -> anyhow::Result<Watched> {
     let mut strikes = plan.strikes.clone();
     let mut then = plan.then.as_ref();
     let mut again = None;
-    let mut world = World::new(cluster, plan.seed);
+    let mut world = World::new(cluster, 1);
     world.one_by_one = !plan.together;
     let struck = Now(round + plan.phase);
     for (target, strike) in targets.iter().zip(&plan.strikes) {
@@ -127,7 +132,7 @@ pub(super) fn watch(plan: &Plan) -> anyhow::Result<Watched> {
     let most_targets = managed.map(|agent| agent.modes().len()).max().unwrap_or(0);
     let mut outages: Vec<Vec<(Duration, Duration)>> = vec![Vec::new(); targets.len()];
     let mut now = struck;
-    let mut over = None;
+    let (mut over, mut missing) = (None, None);
     let (mut vms, mut most) = (BTreeMap::new(), 0);
     loop {
         for (target, outages) in targets.iter().zip(&mut outages) {
@@ -145,29 +150,28 @@ pub(super) fn watch(plan: &Plan) -> anyhow::Result<Watched> {
             (vms, most) = (running_vms(&world), running);
         }
         let whole = now.0.subsec_millis() % 100 == 0 && now > struck;
-        let unserved = whole
-            .then(|| missing_service(&world, &targets, &outages, now))
-            .flatten();
-        if let Some(next) = then.filter(|_| whole && unserved.is_none()) {
-            let host = host(&world, &next.host_of)?;
-            let at = now + plan.phase;
-            world.plan(at, Fault::Server(fault(next.trouble), host));
-            let server = world.cluster.name(host).to_string();
-            let trouble = next.trouble;
-            strikes.push(Strike { server, trouble });
-            targets.push(host);
-            outages.push(Vec::new());
-            (then, again) = (None, Some((next.host_of.clone(), at)));
+        if whole && over.is_none() {
+            let unserved = missing_service(&world, &targets, &outages, now);
+            if let Some(next) = then.take_if(|_| unserved.is_none()) {
+                let host = host(&world, &next.host_of)?;
+                let at = now + plan.phase;
+                world.plan(at, Fault::Server(fault(next.trouble), host));
+                strikes.push(Strike {
+                    server: world.cluster.name(host).to_string(),
+                    trouble: next.trouble,
+                });
+                targets.push(host);
+                outages.push(Vec::new());
+                again = Some((next.host_of.clone(), at.0));
+            } else {
+                missing = match plan.until {
+                    Until::Home => world.missing(),
+                    Until::Function => unserved,
+                };
+                over = missing.is_none().then_some(now);
+            }
         }
-        let missing = match plan.until {
-            _ if !whole || over.is_some() => None,
-            Until::Home => world.missing(),
-            Until::Function => missing_service(&world, &targets, &outages, now),
-        };
-        if whole && missing.is_none() {
-            over = over.or(Some(now));
-        }
-        if over.is_some_and(|over| now.since(over) >= AFTER) {
+        if over.is_some_and(|over: Now| now.since(over) >= AFTER) {
             break;
         }
         if over.is_none() && now.since(struck) > LONGEST {
@@ -178,52 +182,42 @@ pub(super) fn watch(plan: &Plan) -> anyhow::Result<Watched> {
     }
     let story = story(&world);
     let lines = story.lines();
-    let see = |name: &str, struck: Now, outages: &[(Duration, Duration)]| {
-        let until = again
-            .as_ref()
-            .map(|(_, at)| at.0)
-            .filter(|at| *at > struck.0);
-        let recovery = steps::read(&lines, name, struck.0, until);
-        let recovery = recovery.with_context(|| format!("nobody recovered {name}"))?;
-        let home = recovery
-            .home
-            .map(|home| home.saturating_sub(recovery.detected));
-        if plan.until == Until::Home && home.is_none() {
-            bail!("{name} stays away");
+    let see = |server: &str, struck: Duration, until, outages: &[(Duration, Duration)]| {
+        let recovery = steps::read(&lines, server, struck, until);
+        let recovery = recovery.with_context(|| format!("nobody recovered {server}"))?;
+        if plan.until == Until::Home && recovery.measured.target.is_none() {
+            bail!("{server} stays away");
         }
-        let mut outages = outages.iter().filter(|(from, _)| *from >= struck.0);
         Ok(Seen {
-            struck: struck.0,
-            by: recovery.by.to_owned(),
-            steps: recovery.steps,
-            target: home.map(|home| home.as_secs_f64()),
-            disconnection: outages
-                .next()
-                .map_or(0.0, |(from, until)| (*until - *from).as_secs_f64()),
+            server: server.to_owned(),
+            struck,
+            recovery,
+            outages: outages.to_vec(),
         })
     };
-    let mut seen = Vec::new();
+    let later = again.as_ref().map(|(_, at)| *at);
+    let (mut seen, first) = (Vec::new(), plan.strikes.len());
     for (number, (strike, outages)) in strikes.iter().zip(&outages).enumerate() {
-        let later = again.as_ref().filter(|_| number >= plan.strikes.len());
-        seen.push(see(
-            &strike.server,
-            later.map_or(struck, |(_, at)| *at),
-            outages,
-        )?);
+        let (at, until) = match later.filter(|_| number >= first) {
+            Some(later) => (later, None),
+            None => (struck.0, later),
+        };
+        seen.push(see(&strike.server, at, until, outages)?);
     }
     if let Some((function, at)) = &again {
         let of = strikes.iter().position(|strike| strike.server == *function);
-        seen.push(see(function, *at, of.map_or(&[], |of| &outages[of][..]))?);
+        let outages = of.map_or(&[][..], |of| &outages[of]);
+        seen.push(see(function, *at, None, outages)?);
     }
+    drop(lines);
     Ok(Watched {
         strikes,
         seen,
+        story,
         struck: struck.0,
         ended: now.0,
-        outages,
         most_targets,
         vms,
-        story: story.clone(),
     })
 }
 

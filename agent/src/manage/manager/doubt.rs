@@ -146,7 +146,7 @@ impl Manager {
                     }
                     self.mode = Mode::Regular;
                     // Its agent could not be heard either.
-                    self.asked = context.now;
+                    self.agent_due = context.now;
                     context.changed = true;
                 }
             }

@@ -48,19 +48,19 @@
 //!   comes, it asks P1's managers when they heard of it. After 2 T_nd without one it acts as P1.
 
 mod doubt;
+mod examine;
 mod repair;
 mod wait;
 
 use std::time::Duration;
 
-use crate::cluster::{Priority, ServerName, Service};
+use crate::cluster::{Priority, ServerName};
 use crate::manage::Event;
 use crate::manage::claim::Claim;
 use crate::manage::context::Context;
 use crate::manage::exam::{Exam, Verdict};
-use crate::manage::io::{Asker, ExamId, Now};
+use crate::manage::io::Now;
 use crate::manage::job::Cause;
-use crate::manage::message::Depth;
 use doubt::retry;
 
 /// Where a management program stands. The paper's five modes, and P2's waiting.
@@ -154,9 +154,6 @@ pub(super) enum Wish {
     End,
 }
 
-/// What is in trouble when the services answer but the agent does not.
-const AGENT: &str = "agent";
-
 /// A management program.
 #[derive(Debug)]
 pub(super) struct Manager {
@@ -168,10 +165,10 @@ pub(super) struct Manager {
     exam: Option<Exam>,
     healthy: bool,
     seen: bool,
-    /// When the target's agent last asked for its grant, or this program began.
-    asked: Now,
-    /// When it last did.
+    /// When the target's agent last asked for its grant.
     agent_heard: Option<Now>,
+    /// Since when it is expected to.
+    agent_due: Now,
     /// Began with the node: the whole cluster may be starting.
     grace: bool,
     /// P2 that takes P1's part.
@@ -193,8 +190,8 @@ impl Manager {
             exam: None,
             healthy: false,
             seen: false,
-            asked: context.now,
             agent_heard: None,
+            agent_due: context.now,
             grace: context.now == context.started,
             acting: false,
             contradicted: false,
@@ -246,11 +243,6 @@ impl Manager {
         }
     }
 
-    /// Whether a ping of the target is out.
-    pub(super) fn awaits_network(&self) -> bool {
-        self.exam.as_ref().is_some_and(Exam::awaits_network)
-    }
-
     /// The other manager waits for us: the target was well and is not, whatever we know since our own
     /// start.
     pub(super) fn is_awaited(&mut self, context: &mut Context) {
@@ -259,70 +251,6 @@ impl Manager {
             if self.mode == Mode::Regular && self.exam.is_none() {
                 self.examine(context);
             }
-        }
-    }
-
-    fn is_network_overdue(&self, context: &Context) -> bool {
-        let exam = self.exam.as_ref();
-        exam.is_some_and(|exam| exam.is_network_overdue(context))
-    }
-
-    /// S, or the own timer.
-    ///
-    /// P2 looks T_sw before the next S: the target is seen twice in a round, and never by both at
-    /// once, which is real work for one that is only slow. Nor is it while P1 and the others act on
-    /// what S has shown.
-    pub(super) fn round(&mut self, context: &mut Context) {
-        let timings = context.timings();
-        self.turn = Some(match self.priority {
-            Priority::P1 => context.now,
-            Priority::P2 => context.now + (timings.t_im - timings.t_sw.min(timings.t_im / 2)),
-        });
-        self.take_turn(context);
-    }
-
-    fn take_turn(&mut self, context: &mut Context) {
-        if self.turn.is_none_or(|turn| context.now < turn) {
-            return;
-        }
-        self.turn = None;
-        match self.mode {
-            Mode::Regular | Mode::Waiting { .. } if self.exam.is_none() => self.examine(context),
-            _ => {}
-        }
-    }
-
-    fn examine(&mut self, context: &mut Context) {
-        self.exam = Some(Exam::start(
-            context,
-            Asker::Manager,
-            &self.target,
-            Depth::Service,
-        ));
-    }
-
-    fn ping(&mut self, context: &mut Context) {
-        self.exam = Some(Exam::start(
-            context,
-            Asker::Manager,
-            &self.target,
-            Depth::Network,
-        ));
-    }
-
-    /// The node was late: running examinations are thrown away and made again.
-    pub(super) fn void(&mut self, context: &mut Context) {
-        if self.exam.take().is_some() {
-            match self.mode {
-                Mode::Regular
-                | Mode::Waiting { .. }
-                | Mode::ServiceRecovery(Repair::Examining { .. }) => self.examine(context),
-                Mode::NetworkExamination(_) | Mode::ServiceRecovery(_) => self.ping(context),
-                Mode::BackupServer | Mode::TargetServerRecovery => {}
-            }
-        }
-        if let Mode::Waiting { heard, .. } = &mut self.mode {
-            *heard = context.now;
         }
     }
 
@@ -390,89 +318,8 @@ impl Manager {
         }
     }
 
-    /// Result of a ping.
-    pub(super) fn pinged(&mut self, context: &mut Context, id: &ExamId, ok: bool) -> Option<Wish> {
-        let verdict = self.exam.as_mut()?.pinged(context, id, ok)?;
-        self.verdict(context, verdict)
-    }
-
-    /// Result of a service examination.
-    pub(super) fn probed(
-        &mut self,
-        context: &mut Context,
-        id: &ExamId,
-        service: Service,
-        ok: bool,
-    ) -> Option<Wish> {
-        let verdict = self.exam.as_mut()?.probed(id, service, ok)?;
-        self.verdict(context, verdict)
-    }
-
-    fn verdict(&mut self, context: &mut Context, verdict: Verdict) -> Option<Wish> {
-        let exam = self.exam.take();
-        let shaky = exam.is_some_and(|exam| exam.begun < context.steady);
-        let young = self.is_young(context);
-        let silent = self.is_agent_silent(context);
-        match (&mut self.mode, verdict) {
-            (Mode::Regular, Verdict::Healthy) if silent => {
-                self.healthy = false;
-                if !young {
-                    self.service_trouble(context, AGENT.to_owned());
-                }
-                None
-            }
-            (Mode::Regular, Verdict::Healthy) => {
-                self.healthy = true;
-                self.seen = true;
-                self.acting = false;
-                self.contradicted = false;
-                None
-            }
-            (Mode::Regular, _) if young => None,
-            (Mode::Regular, _) if shaky => {
-                self.turn = Some(context.steady.max(context.now));
-                None
-            }
-            (Mode::Regular, Verdict::NoNetwork) => {
-                self.healthy = false;
-                self.network_trouble(context)
-            }
-            (Mode::Regular, Verdict::NoService(services)) => {
-                self.healthy = false;
-                let names: Vec<String> = services.iter().map(Service::to_string).collect();
-                self.service_trouble(context, names.join(" "));
-                None
-            }
-            (Mode::Waiting { .. }, Verdict::NoNetwork) if self.healthy => {
-                self.healthy = false;
-                context.log(Event::NetworkTrouble {
-                    target: self.target.clone(),
-                });
-                None
-            }
-            (Mode::Waiting { .. }, Verdict::Healthy) => {
-                if context.ledger.away(&self.target).is_none() {
-                    self.regular(context);
-                    self.healthy = true;
-                }
-                None
-            }
-            (Mode::NetworkExamination(_), Verdict::Healthy) => self.network_recovered(context),
-            (Mode::NetworkExamination(doubt), Verdict::NoNetwork) => {
-                if !std::mem::replace(&mut doubt.again, true) {
-                    let target = self.target.clone();
-                    context.log(Event::NetworkTroubleConfirmed { target });
-                }
-                self.doubt_on(context)
-            }
-            (Mode::ServiceRecovery(_), verdict) => self.repair_on(context, verdict),
-            _ => None,
-        }
-    }
-
     /// The target's agent asks for its grant.
     pub(super) fn asked(&mut self, context: &Context) {
-        self.asked = context.now;
         self.agent_heard = Some(context.now);
     }
 
@@ -482,7 +329,8 @@ impl Manager {
     }
 
     fn is_agent_silent(&self, context: &Context) -> bool {
-        context.now.since(self.asked) > context.timings().t_im
+        let heard = self.agent_heard.max(Some(self.agent_due));
+        heard.is_some_and(|at| context.now.since(at) > context.timings().t_im)
     }
 
     /// Not seen yet since the start: it may be booting.
@@ -497,7 +345,7 @@ impl Manager {
         self.healthy = false;
         self.acting = false;
         self.seen = true;
-        self.asked = context.now;
+        self.agent_due = context.now;
         // It may be somebody else's target by now.
         context.changed = true;
     }

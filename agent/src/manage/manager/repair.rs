@@ -57,18 +57,15 @@ impl Manager {
         if self.asks_at(context).is_none_or(|at| context.now < at) {
             return;
         }
-        let Mode::ServiceRecovery(Repair::Examining { opinion, .. }) = &self.mode else {
+        let witnesses = self.witnesses(context);
+        let Mode::ServiceRecovery(Repair::Examining { opinion, .. }) = &mut self.mode else {
             return;
         };
-        let mut asked = opinion.clone().unwrap_or_else(|| Opinion::new(context));
-        let witnesses = self.witnesses(context);
-        if let Some(peer) = witnesses.get(asked.asked) {
-            asked.asked += 1;
+        let opinion = opinion.get_or_insert_with(|| Opinion::new(context));
+        if let Some(peer) = witnesses.get(opinion.asked) {
+            opinion.asked += 1;
             let (target, depth) = (self.target.clone(), Depth::Service);
             context.send(peer, Message::Confirm { target, depth });
-        }
-        if let Mode::ServiceRecovery(Repair::Examining { opinion, .. }) = &mut self.mode {
-            *opinion = Some(asked);
         }
     }
 

@@ -14,11 +14,13 @@ mod text;
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use ringward::cluster::{Activation, Profile};
 
 use super::watch::{Plan, Seen, watch};
 use crate::experiment::spec::{Strike, TroubleKind, Until};
 use crate::report::analytical::{Parameters, Span};
+use crate::report::figures::symbol;
 use crate::report::paper::{Fig13, Fig14, Fig15, Paper};
 use terms::{Column, Term, equation, own, parameters, sum};
 
@@ -39,7 +41,6 @@ fn plan(troubles: &[(&str, TroubleKind)], phase: f64, together: bool) -> Plan {
         phase: Duration::from_secs_f64(phase),
         until: Until::Home,
         together,
-        seed: 1,
     }
 }
 
@@ -154,12 +155,6 @@ fn fig13(paper: &Paper, of: &Fig13) -> anyhow::Result<Vec<Row>> {
     for phase in PHASES {
         seen.extend(watch(&plan(&[("ftp", trouble)], phase, true))?.seen);
     }
-    let kind = match trouble {
-        TroubleKind::St1 => "s1",
-        TroubleKind::St2 => "s2",
-        TroubleKind::Nt1 => "n1",
-        TroubleKind::Nt2 | TroubleKind::Cut | TroubleKind::Freeze => "n2",
-    };
     let columns = [
         Reading {
             column: Column::Function,
@@ -171,13 +166,13 @@ fn fig13(paper: &Paper, of: &Fig13) -> anyhow::Result<Vec<Row>> {
             column: Column::Target,
             letter: 't',
             paper: Some(of.target.measured),
-            of: |seen| seen.target.unwrap_or_default(),
+            of: Seen::target,
         },
         Reading {
             column: Column::Disconnection,
             letter: 'c',
             paper: Some(of.disconnection.measured),
-            of: |seen| seen.disconnection,
+            of: Seen::disconnection,
         },
     ];
     let row = |reading: Reading| {
@@ -185,7 +180,7 @@ fn fig13(paper: &Paper, of: &Fig13) -> anyhow::Result<Vec<Row>> {
         let all = seen.iter().map(reading.of);
         let middle = PHASES.iter().position(|phase| *phase == MIDDLE)?;
         Some(Row {
-            symbol: format!("T_{kind}{}", reading.letter),
+            symbol: symbol(trouble, reading.letter),
             number: number(trouble, column),
             paper: reading.paper?,
             equation: equation(trouble, column, &p)?,
@@ -226,7 +221,9 @@ fn fig14(paper: &Paper, of: &Fig14) -> anyhow::Result<[Server; 2]> {
             trouble,
             parameters: parameters(paper, name)?,
             paper: (function, activation),
-            seen: seen.next().unwrap_or_default(),
+            seen: seen
+                .next()
+                .with_context(|| format!("{name} was not watched"))?,
         })
     };
     Ok([

@@ -1,6 +1,5 @@
 //! The figures as people read them.
 
-use super::Seen;
 use super::terms::{Column, Term, equation, own, sum};
 use super::{Figures, Neighbour, Server, beyond};
 use crate::report::analytical::Span;
@@ -94,7 +93,7 @@ impl Figures {
             for server in pair {
                 let mut row = vec![format!("{troubles}: {}", server.name)];
                 row.extend(server.function(self.ping));
-                row.extend(steps(&server.seen));
+                row.extend(server.seen.recovery.steps.cells());
                 row.extend(server.disconnection(self.ping));
                 rows.push(row);
             }
@@ -116,7 +115,7 @@ impl Figures {
             let server = &neighbour.server;
             let mut row = vec![server.name.to_owned()];
             row.extend(server.function(self.ping));
-            row.extend(steps(&server.seen));
+            row.extend(server.seen.recovery.steps.cells());
             row
         });
         let heads: Vec<String> = heads.map(str::to_owned).collect();
@@ -143,16 +142,16 @@ impl Figures {
                 one_by_one,
             } = neighbour;
             let t_v = server.parameters.characteristics.t_v;
-            let now = server.seen.disconnection;
+            let now = server.seen.disconnection();
             vec![
                 server.name.to_owned(),
                 seconds(*paper),
                 seconds(paper - server.paper.1 + t_v),
                 seconds(*equation),
-                seconds(one_by_one.disconnection),
+                seconds(one_by_one.disconnection()),
                 seconds(now),
                 seconds(equation - now),
-                seconds(one_by_one.disconnection - now),
+                seconds(one_by_one.disconnection() - now),
             ]
         });
         plain(&heads.map(str::to_owned), &rows.collect::<Vec<_>>())
@@ -165,17 +164,6 @@ const STEPS_SAY: &str = "\
 taken up: its P1 is in trouble itself; another server extends to it when it has claimed that P1
 examined: less where its P1, in trouble itself, was claimed after the first ping; who takes over waits for no second
 ";
-
-fn steps(seen: &Seen) -> Vec<String> {
-    let step = |step: f64| {
-        if step < 0.005 {
-            "-".to_owned()
-        } else {
-            seconds(step)
-        }
-    };
-    seen.steps.all().map(step).to_vec()
-}
 
 const DISCONNECTION: [&str; 3] = ["discon-\nnection + own", "simulator", "differs"];
 
@@ -204,7 +192,7 @@ impl Server {
 
     fn disconnection(&self, ping: f64) -> Vec<String> {
         let expected = self.expected(Column::Disconnection, ping);
-        let seen = self.seen.disconnection;
+        let seen = self.seen.disconnection();
         vec![
             seconds(expected.value),
             seconds(seen),
