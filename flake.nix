@@ -17,6 +17,8 @@
       packages.${system} = rooms.image.layers // rooms.machines // rooms.vms // {
         inherit (rooms.rust) testbed;
         inherit (rooms.lab) lab run bed;
+        # Every experiment there is. The output holds the report; if one is not good there is none, and the log says why.
+        experiments = rooms.lab.experiments "experiments" "paper";
         ringward = rooms.rust.agent;
         default = rooms.lab.run;
         toolroot-builder = rooms.roots.builder;

@@ -29,4 +29,10 @@ in rec {
     export RINGWARD_LAB=''${RINGWARD_LAB:-${lab}}
     exec ${testbed}/bin/testbed "$@"
   '';
+
+  # Runs experiments and fails if one is not good.
+  experiments = name: words: roots.inRoot {
+    inherit name; root = roots.lab; script = ./checks/lab.sh;
+    env = { testbed = bed; experiments = words; };
+  };
 }

@@ -68,7 +68,7 @@ need_room() {
 experiments() {
   local file of
   {
-    echo paper
+    echo paper fig12 table1
     for file in testbed/experiments/*.toml; do
       of=$(basename "$file" .toml)
       echo "$of"

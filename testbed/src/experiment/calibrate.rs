@@ -5,12 +5,13 @@
 //! processors with others starts as slowly there as it will then. The site must be prepared anew
 //! afterwards.
 
+use super::atrest::{rest, wait, work};
 use super::client;
+use super::conditions;
 use super::fault;
 use super::follow::Follower;
-use super::ring::RingState;
 use super::site::{self, Site, SiteServer, Switch, node};
-use super::spec::{Experiment, TroubleKind, Until};
+use super::spec::{Experiment, Survey, TroubleKind, Until};
 use crate::report::calibration::{Calibration, ServerTimes};
 use crate::report::figures::median;
 use crate::report::story::Entry;
@@ -19,12 +20,9 @@ use ringward::cluster::Activation;
 use ringward::manage::event::Event;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use toml::Value;
 
 const SMALL: Duration = Duration::from_secs(60);
-/// Until every server has let its VIP go.
-const REST_WITHIN: Duration = Duration::from_secs(60);
-/// Until the servers that are set to work are a ring at rest.
-const RING_WITHIN: Duration = Duration::from_secs(180);
 /// A boot of an emulated server takes 10-60 s; it may be taken for dead meanwhile.
 const HOME_WITHIN: Duration = Duration::from_secs(400);
 const OFF_WITHIN: Duration = Duration::from_secs(120);
@@ -32,7 +30,6 @@ const OFF_WITHIN: Duration = Duration::from_secs(120);
 const VERIFY_WITHIN: Duration = Duration::from_secs(300);
 /// Interval of the accesses that a start is timed with.
 const EVERY: Duration = Duration::from_millis(100);
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Examinations that T_se is the median of.
 const EXAMS: usize = 5;
 
@@ -55,16 +52,30 @@ pub struct Need {
     pub start: bool,
     /// T_tr.
     pub restart: bool,
+    /// Start of its backup VM that was not suspended.
+    pub cold_start: bool,
 }
 
 /// What must be known, by server.
 pub type Needs = BTreeMap<String, Need>;
 
-/// What the equations of some experiments need.
+/// The server whose start and restart stand for all in Table 3: the paper's target.
+const OF_ALL: &str = "ftp";
+
+/// What the equations of some experiments need, and the table of what the machines are like.
 #[must_use]
-pub fn needs(experiments: &[Experiment]) -> Needs {
+pub fn needs(experiments: &[Experiment], servers: &[&str]) -> Needs {
     let mut needs = Needs::new();
     for experiment in experiments {
+        if experiment.survey == Some(Survey::Machines) {
+            for server in servers {
+                let need = needs.entry((*server).to_owned()).or_default();
+                need.activation = true;
+                if *server == OF_ALL {
+                    (need.start, need.restart, need.cold_start) = (true, true, true);
+                }
+            }
+        }
         let awaited = experiment.until == Until::Home;
         for strike in &experiment.strikes {
             let need = needs.entry(strike.server.clone()).or_default();
@@ -72,7 +83,9 @@ pub fn needs(experiments: &[Experiment]) -> Needs {
             match strike.trouble {
                 TroubleKind::St1 => {}
                 TroubleKind::St2 | TroubleKind::Nt1 => need.restart |= awaited,
-                TroubleKind::Nt2 | TroubleKind::Cut | TroubleKind::Freeze => need.start |= awaited,
+                TroubleKind::Nt2 | TroubleKind::Cut | TroubleKind::Dead | TroubleKind::Freeze => {
+                    need.start |= awaited
+                }
             }
         }
     }
@@ -89,6 +102,7 @@ pub fn lacking(known: &Calibration, needs: &Needs) -> Needs {
             activation: need.activation && activated.is_none(),
             start: need.start && of.start.is_none(),
             restart: need.restart && of.restart.is_none(),
+            cold_start: need.cold_start && of.vm_cold_start.is_none(),
         };
         (left != Need::default() || of.service_exam.is_none()).then(|| (server.clone(), left))
     };
@@ -132,29 +146,52 @@ fn measure(
     let targets = servers.iter();
     let targets = targets.filter_map(|server| Some((server, *lacking.get(&server.name)?)));
     let targets: Vec<(&SiteServer, Need)> = targets.collect();
+    // Half way round the ring, so that no host has more VMs than another.
     let beside = |name: &str| {
-        let other = servers.iter().rfind(|server| server.name != name);
-        Ok::<_, anyhow::Error>(&other.context("there is only one server")?.name)
+        let at = servers.iter().position(|server| server.name == name);
+        let other = (at.unwrap_or(0) + servers.len().div_ceil(2)) % servers.len();
+        &servers[other].name
     };
-    if targets.iter().any(|(_, need)| need.activation) {
+    if targets
+        .iter()
+        .any(|(_, need)| need.activation || need.cold_start)
+    {
         say("measuring T_v: bringing the managers to rest");
         rest(site, &servers)?;
-        for (target, _) in targets.iter().filter(|(_, need)| need.activation) {
-            let (name, host) = (&target.name, beside(&target.name)?);
-            say(&format!("trying the backup VM of {name} on {host}"));
+        let settings = pages_at_home(site, &servers)?;
+        for (target, need) in &targets {
+            let (name, host) = (&target.name, beside(&target.name));
             let times = calibration.servers.entry(name.clone()).or_default();
-            if let Err(error) = activations(site, host, name, times) {
-                say(&format!("T_v of {name} is not known: {error:#}"));
+            if need.cold_start {
+                say(&format!("booting the backup VM of {name} on {host}"));
+                match cold_start(site, host, name) {
+                    Ok(time) => times.vm_cold_start = Some(time),
+                    Err(error) => say(&format!("its cold start is not known: {error:#}")),
+                }
+            }
+            if need.activation {
+                say(&format!("trying the backup VM of {name} on {host}"));
+                let tried = activations(site, host, name, times);
+                if let Err(error) = tried.and_then(|()| load_again(site, host, name)) {
+                    say(&format!("T_v of {name} is not known: {error:#}"));
+                }
             }
         }
+        conditions::put_back(site, &settings)?;
         say("setting the managers to work");
         work(site, &servers)?;
+    }
+    if let (None, Some((target, _))) = (calibration.network_exam, targets.first()) {
+        match exam_of(site, beside(&target.name), "ping", target) {
+            Ok(time) => calibration.network_exam = Some(time),
+            Err(error) => say(&format!("the network examination is not known: {error:#}")),
+        }
     }
     for (target, need) in targets {
         let name = &target.name;
         let times = calibration.servers.entry(name.clone()).or_default();
         say(&format!("measuring {name}"));
-        match exam(site, beside(name)?, target) {
+        match exam(site, beside(name), target) {
             Ok(t_se) => times.service_exam = Some(t_se),
             Err(error) => say(&format!("T_se of {name} is not known: {error:#}")),
         }
@@ -179,63 +216,57 @@ fn measure(
     Ok(())
 }
 
-/// Clears every flag and waits until no server holds its VIP any more.
-fn rest(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
-    for server in servers {
-        site::output(site, &server.name, &["ringward", "flag", "clear"], SMALL)?;
-    }
-    wait(site, REST_WITHIN, || {
-        let state = RingState::look(site)?;
-        let holds = |server: &&SiteServer| {
-            let addresses = state.addresses.get(&server.name);
-            addresses.is_some_and(|addresses| addresses.contains(&server.vip))
-        };
-        Ok(servers
-            .iter()
-            .find(holds)
-            .map(|server| format!("{} holds its VIP", server.name)))
-    })
-    .context("bringing the managers to rest")
-}
-
-/// Sets all flags and waits for a ring at rest.
-fn work(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
-    for server in servers {
-        site::output(site, &server.name, &["ringward", "flag", "set"], SMALL)?;
-    }
-    wait(site, RING_WITHIN, || {
-        Ok(RingState::look(site)?.irregular(servers))
-    })
-    .context("setting the managers to work")
-}
-
-/// T_se: the median of some examinations of all services of `target`, made from another server.
-fn exam(site: &dyn Site, from: &str, target: &SiteServer) -> anyhow::Result<f64> {
-    let ip = target.ip.to_string();
-    let mut totals = Vec::new();
-    for _ in 0..EXAMS {
-        let mut total = 0.0;
-        for daemon in &target.daemons {
-            let service = daemon.service().to_string();
-            let argv = [
-                "ringward",
-                "probe",
-                &service,
-                &ip,
-                "--settings",
-                "/share/cluster.toml",
-            ];
-            let said = site::output(site, from, &argv, SMALL)?;
-            total += seconds_after(&said, "OK ").with_context(|| format!("no time in {said:?}"))?;
+/// While the managers are at rest no VIP is there to fetch a page from: the proxy is examined with the
+/// web servers' own addresses. Gives the settings as they were.
+fn pages_at_home(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<String> {
+    conditions::edit(site, |settings| {
+        let probe = settings.get_mut("probe").and_then(Value::as_table_mut);
+        let url = probe.and_then(|probe| probe.get_mut("proxy_url"));
+        if let Some(Value::String(url)) = url {
+            for server in servers {
+                *url = url.replace(&format!("//{}/", server.vip), &format!("//{}/", server.ip));
+            }
         }
-        totals.push(total);
-    }
-    median(totals).context("no examination was made")
+        Ok(())
+    })
 }
 
-/// T_v in both ways, as `ringward backup verify` measures it. The state that it tried is loaded again
-/// where the cluster is to find it.
-fn activations(
+/// How long the backup VM takes to serve when it is booted instead of resumed. What it was booted for, a
+/// new golden state, replaces the old one.
+fn cold_start(site: &dyn Site, host: &str, target: &str) -> anyhow::Result<f64> {
+    let argv = ["ringward", "backup", "prepare", target];
+    let said = site::output(site, host, &argv, VERIFY_WITHIN)?;
+    let line = said.lines().find(|line| line.contains(ANSWERS));
+    let line = line.with_context(|| format!("no time in {said:?}"))?;
+    seconds_after(line, ANSWERS).with_context(|| format!("no time in {line:?}"))
+}
+
+/// T_se: all services of `target`, examined from another server.
+fn exam(site: &dyn Site, from: &str, target: &SiteServer) -> anyhow::Result<f64> {
+    let mut total = 0.0;
+    for daemon in &target.daemons {
+        total += exam_of(site, from, &daemon.service().to_string(), target)?;
+    }
+    Ok(total)
+}
+
+/// The median of some examinations of one service, or of the network.
+fn exam_of(site: &dyn Site, from: &str, what: &str, target: &SiteServer) -> anyhow::Result<f64> {
+    let ip = target.ip.to_string();
+    let settings = ["--settings", "/share/cluster.toml"];
+    let argv = [&["ringward", "probe", what, &ip], &settings[..]].concat();
+    let mut times = Vec::new();
+    for _ in 0..EXAMS {
+        let said = site::output(site, from, &argv, SMALL)?;
+        let time = seconds_after(&said, "OK ");
+        times.push(time.with_context(|| format!("no time in {said:?}"))?);
+    }
+    median(times).context("no examination was made")
+}
+
+/// T_v in both ways, as `ringward backup verify` measures it. The state is not loaded
+/// afterwards.
+pub(super) fn activations(
     site: &dyn Site,
     host: &str,
     target: &str,
@@ -252,6 +283,11 @@ fn activations(
     if times.activation_restore.is_none() || times.activation_standby.is_none() {
         bail!("no times in {said:?}");
     }
+    Ok(())
+}
+
+/// Loads the state that was tried again, where the cluster is to find it.
+fn load_again(site: &dyn Site, host: &str, target: &str) -> anyhow::Result<()> {
     if site::settings(site)?.activation == Activation::Standby {
         let argv = ["ringward", "backup", "load", target];
         site::output(site, host, &argv, VERIFY_WITHIN)?;
@@ -261,6 +297,8 @@ fn activations(
 
 /// What stands before T_v in the words of `ringward backup verify`.
 const ACTIVATED: &str = "serves after ";
+/// And before the cold start in those of `ringward backup prepare`.
+const ANSWERS: &str = "answers after ";
 
 /// The number after `words`, in front of " s".
 fn seconds_after(text: &str, words: &str) -> Option<f64> {
@@ -335,22 +373,6 @@ fn client_clock(site: &dyn Site) -> anyhow::Result<Duration> {
     Ok(Duration::try_from_secs_f64(seconds)?)
 }
 
-/// Looks until there is no reason to go on waiting.
-fn wait(
-    site: &dyn Site,
-    within: Duration,
-    mut look: impl FnMut() -> anyhow::Result<Option<String>>,
-) -> anyhow::Result<()> {
-    let began = site.now();
-    while let Some(reason) = look()? {
-        if site.now().saturating_sub(began) > within {
-            bail!("not within {} s: {reason}", within.as_secs());
-        }
-        site.sleep(LOOK_EVERY)?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,7 +383,7 @@ mod tests {
     fn only_what_an_equation_needs_is_measured() {
         let needs = |name| {
             let experiments = catalogue::find(name, &catalogue::tests::SERVERS).unwrap();
-            needs(&experiments)
+            needs(&experiments, &catalogue::tests::SERVERS)
         };
         let one = |name| needs(name)["ftp"];
         let vm = Need {

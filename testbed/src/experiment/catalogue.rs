@@ -14,11 +14,15 @@ macro_rules! built_in {
 }
 
 /// The built-in files: the paper's figures, then what goes beyond them.
-const BUILT_IN: &[(&str, &str)] =
-    built_in!["fig13", "fig14", "fig15", "many", "roles", "power", "host"];
+const BUILT_IN: &[(&str, &str)] = built_in![
+    "table3", "fig13", "fig14", "fig15", "fig16", "table2", "roles", "power", "host"
+];
 
 /// The word for all of them.
 const ALL: &str = "paper";
+
+/// What the paper shows of an experiment that is called after something else.
+const ALSO: [(&str, &str); 2] = [("fig12", "fig13/nt2"), ("table1", "table2")];
 
 /// Why an experiment was not found.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +55,7 @@ pub fn all(servers: &[&str]) -> Result<Vec<Experiment>, SpecError> {
 }
 
 /// What `name` stands for: a file that ends in `.toml`, all that is built in (`paper`), one of the
-/// experiments with all its cases (`fig14`), or one case (`fig14/nt1-nt2`, or `nt2` alone).
+/// experiments with all its cases (`fig14`; `table1` is shown with `table2`, `fig12` by `fig13/nt2`), or one case (`fig14/nt1-nt2`, or `nt2` alone).
 ///
 /// # Errors
 /// [`CatalogueError::Unknown`] lists the known names; a malformed file is reported as such.
@@ -59,6 +63,8 @@ pub fn find(name: &str, servers: &[&str]) -> Result<Vec<Experiment>, CatalogueEr
     if Path::new(name).extension().is_some_and(|end| end == "toml") {
         return Ok(Experiment::read(Path::new(name), servers)?);
     }
+    let also = ALSO.iter().find(|(also, _)| *also == name);
+    let name = also.map_or(name, |(_, of)| of);
     let all = all(servers)?;
     if name == ALL {
         return Ok(all);
@@ -66,7 +72,8 @@ pub fn find(name: &str, servers: &[&str]) -> Result<Vec<Experiment>, CatalogueEr
     let is = |e: &&Experiment| e.suite == name || e.case == name || e.name() == name;
     let found: Vec<Experiment> = all.iter().filter(is).cloned().collect();
     if found.is_empty() {
-        let mut known = vec![ALL.to_owned()];
+        let also = ALSO.iter().map(|(also, _)| (*also).to_owned());
+        let mut known: Vec<String> = std::iter::once(ALL.to_owned()).chain(also).collect();
         for e in &all {
             known.extend((!known.contains(&e.suite)).then(|| e.suite.clone()));
         }
@@ -97,13 +104,15 @@ pub(crate) mod tests {
         let count = |name| find(name, &SERVERS).unwrap().len();
         assert_eq!(
             ["paper", "fig13", "fig14", "fig15"].map(count),
-            [24, 4, 9, 1]
+            [29, 5, 10, 2]
         );
         for name in ["nt2", "fig13/nt2", "fig14/st2-nt1"] {
             let found = find(name, &SERVERS).unwrap();
             assert_eq!(found.len(), 1, "{name}");
             assert!(found[0].name().ends_with(name));
         }
+        assert_eq!(find("table1", &SERVERS).unwrap()[0].suite, "table2");
+        assert_eq!(find("fig12", &SERVERS).unwrap()[0].name(), "fig13/nt2");
         // A case's name alone says which it is.
         let all = all(&SERVERS).unwrap();
         for e in &all {
@@ -120,7 +129,7 @@ pub(crate) mod tests {
     fn a_file_of_the_operator_is_read_where_it_lies() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mine.toml");
-        std::fs::write(&path, BUILT_IN[2].1.replace("\"fig15\"", "\"mine\"")).unwrap();
+        std::fs::write(&path, BUILT_IN[0].1.replace("\"table3\"", "\"mine\"")).unwrap();
         assert_eq!(
             find(path.to_str().unwrap(), &SERVERS).unwrap()[0].suite,
             "mine"

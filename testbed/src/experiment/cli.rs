@@ -80,6 +80,17 @@ pub fn run(
             experiments.push(experiment);
         }
     }
+    let mut skipped = Vec::new();
+    if args.on == On::Sim {
+        skipped = survey_names(&experiments);
+        experiments.retain(|experiment| experiment.survey.is_none());
+        if experiments.is_empty() {
+            bail!(
+                "{} measures machines, and the simulator has none: leave out --on sim",
+                skipped.join(", ")
+            );
+        }
+    }
     let now = jiff::Timestamp::now()
         .strftime("%Y%m%dT%H%M%SZ")
         .to_string();
@@ -95,6 +106,10 @@ pub fn run(
     let mut progress = progress::for_stderr();
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let style = if colour { Style::Colour } else { Style::Plain };
+    if !skipped.is_empty() {
+        let skipped = skipped.join(", ");
+        progress.print(&format!("left out, for they measure machines: {skipped}"));
+    }
     let mut done: Vec<Finished> = Vec::new();
     let mut outcome = Ok(());
     for (index, experiment) in experiments.iter().enumerate() {
@@ -103,7 +118,7 @@ pub fn run(
             fresh: args.fresh && index == 0,
             // Once for all: what could not be measured is not tried again with each of them.
             needs: match index {
-                0 => calibrate::needs(&experiments),
+                0 => calibrate::needs(&experiments, servers),
                 _ => Needs::default(),
             },
             style,
@@ -151,6 +166,12 @@ pub fn run(
     let finished = site.map_or(Ok(()), |mut site| site.finish(keep));
     progress.print(&format!("Everything about it: {}", root.display()));
     outcome.and(reported).and(finished).map(|()| good)
+}
+
+/// Those that measure machines at rest.
+fn survey_names(experiments: &[Experiment]) -> Vec<String> {
+    let surveys = experiments.iter().filter(|e| e.survey.is_some());
+    surveys.map(Experiment::name).collect()
 }
 
 /// Where everything goes.
@@ -214,8 +235,10 @@ mod tests {
     fn mistakes_are_found_before_anything_is_started() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("x"), "").unwrap();
-        assert!(error(&args(&[])).starts_with("no experiment given; there are:\nfig13  "));
-        assert!(error(&args(&["nt2", "nt7"])).contains("known are paper, fig13, fig14"));
+        assert!(error(&args(&[])).starts_with("no experiment given; there are:\ntable3  "));
+        assert!(
+            error(&args(&["nt2", "nt7"])).contains("known are paper, fig12, table1, table3, fig13")
+        );
         let out = Some(dir.path().to_owned());
         let used = error(&RunArgs {
             out: out.clone(),

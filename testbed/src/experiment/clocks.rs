@@ -33,6 +33,12 @@ impl Clocks {
         Self { offsets }
     }
 
+    /// Whether the machine's clock was read.
+    #[must_use]
+    pub fn knows(&self, machine: &str) -> bool {
+        self.offsets.contains_key(machine)
+    }
+
     /// A moment of the machine's clock as the lab's clock has it. A machine that was never read
     /// is taken to be right.
     #[must_use]

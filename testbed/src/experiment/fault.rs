@@ -32,6 +32,7 @@ fn means(trouble: TroubleKind, server: &SiteServer) -> Means {
         TroubleKind::Nt1 => &["systemctl", "reboot", "--force"],
         TroubleKind::Nt2 => &["systemctl", "poweroff", "--force"],
         TroubleKind::Cut => return Means::Power(Switch::Cut),
+        TroubleKind::Dead => return Means::Power(Switch::Unplug),
         TroubleKind::Freeze => return Means::Power(Switch::Freeze),
     };
     Means::Command(words.iter().map(|word| (*word).to_owned()).collect())
@@ -72,6 +73,7 @@ pub fn words(trouble: TroubleKind, name: &str, unit: &str) -> String {
         TroubleKind::Nt1 => "restarted".to_owned(),
         TroubleKind::Nt2 => "shut down".to_owned(),
         TroubleKind::Cut => "power cut".to_owned(),
+        TroubleKind::Dead => "power cut for good".to_owned(),
         TroubleKind::Freeze => "frozen".to_owned(),
     };
     format!("{name}: {done}")
@@ -86,21 +88,30 @@ mod tests {
     fn each_trouble_is_one_order() {
         let ftp = server("ftp", 3, "vsftpd");
         let [a, b, c, d] = TroubleKind::PAPER;
-        let all = [a, b, c, d, TroubleKind::Cut, TroubleKind::Freeze]
-            .map(|trouble| {
-                let means = match means(trouble, &ftp) {
-                    Means::Command(command) => command.join(" "),
-                    Means::Power(switch) => format!("{switch:?}"),
-                };
-                format!("{}: {means}", describe(trouble, &ftp))
-            })
-            .join("\n");
+        let all = [
+            a,
+            b,
+            c,
+            d,
+            TroubleKind::Cut,
+            TroubleKind::Dead,
+            TroubleKind::Freeze,
+        ]
+        .map(|trouble| {
+            let means = match means(trouble, &ftp) {
+                Means::Command(command) => command.join(" "),
+                Means::Power(switch) => format!("{switch:?}"),
+            };
+            format!("{}: {means}", describe(trouble, &ftp))
+        })
+        .join("\n");
         insta::assert_snapshot!(all, @r#"
         ftp: vsftpd stopped: systemctl stop vsftpd
         ftp: vsftpd stopped and kept from starting: sh -c systemctl stop "$1"; systemctl mask --runtime --now "$1" sh vsftpd
         ftp: restarted: systemctl reboot --force
         ftp: shut down: systemctl poweroff --force
         ftp: power cut: Cut
+        ftp: power cut for good: Unplug
         ftp: frozen: Freeze
         "#);
     }

@@ -9,13 +9,14 @@ use super::runner::Run;
 use super::site::{SiteServer, node};
 use super::spec::{Experiment, Measure, Strike, TroubleKind};
 use crate::report::access::{self, Access};
+use crate::report::explain::Hindrances;
 use crate::report::logs::{self, Exhibit};
 use crate::report::owners::Owners;
 use crate::report::result::{Placement, RunResult, Spread, TargetResult};
 use crate::report::steps;
 use crate::report::story::Story;
 use crate::report::timeline::{self, Lane, Scene};
-use ringward::cluster::{Operation, ServerCondition};
+use ringward::cluster::{Group, Operation, ServerCondition};
 use ringward::manage::placement::non_select;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -57,15 +58,13 @@ pub fn judge(
         })
         .collect();
 
-    let Some(struck) = run.struck else {
+    let Some(struck) = run.stages.first().map(|stage| stage.at) else {
         let result = RunResult {
             number,
             took_s: now.saturating_sub(began).as_secs_f64(),
             failures,
-            findings: Vec::new(),
-            targets: Vec::new(),
-            spread: None,
-            placements: Vec::new(),
+            under_load: run.under_load.clone(),
+            ..RunResult::default()
         };
         return Judged {
             result,
@@ -74,7 +73,7 @@ pub fn judge(
         };
     };
 
-    let on_lab = on_lab(run, &names, struck);
+    let on_lab = on_lab(run);
     let mut story_on_lab = story.clone();
     for (server, log) in &mut story_on_lab.logs {
         for entry in log {
@@ -90,24 +89,28 @@ pub fn judge(
         let recovery = steps::read(&lines, target, struck, until);
         let of = accesses.iter().find(|(name, _)| name == target);
         let accesses = of.map_or(&[][..], |(_, accesses)| accesses);
-        TargetResult::new(target, recovery, accesses, struck)
+        let mut result = TargetResult::new(target, recovery, accesses, struck);
+        let served = struck + result.served_after();
+        result.hindrances = Hindrances::count(&lines, struck, served);
+        result
     };
-    let again = run.again.as_ref().map(|(_, at)| *at);
-    let first = experiment.strikes.iter();
-    let first = first.map(|strike| result_of(&strike.server, struck, again));
-    let mut targets: Vec<TargetResult> = first.collect();
-    if let (Some((host, at)), Some(then)) = (&run.again, &experiment.then) {
-        // The function that was hosted there is recovered once more.
-        targets.push(result_of(&host.server, *at, None));
-        targets.push(result_of(&then.host_of, *at, None));
+    let mut targets: Vec<TargetResult> = Vec::new();
+    for (number, stage) in run.stages.iter().enumerate() {
+        let until = run.stages.get(number + 1).map(|next| next.at);
+        // The function that was hosted on one of them is recovered once more.
+        let servers = stage.strikes.iter().map(|strike| &strike.server);
+        let servers = servers.chain(&stage.hosted);
+        targets.extend(servers.map(|server| result_of(server, stage.at, until)));
     }
     if failures.is_empty() {
-        failures.extend(
-            targets
-                .iter()
-                .zip(&experiment.strikes)
-                .flat_map(|(target, strike)| lacking(experiment, strike.trouble, target)),
-        );
+        let first = targets.iter().zip(&experiment.strikes);
+        failures
+            .extend(first.flat_map(|(target, strike)| lacking(experiment, strike.trouble, target)));
+        let later = targets.iter().skip(experiment.strikes.len());
+        failures.extend(later.filter(|of| of.measured.function.is_none()).map(|of| {
+            let server = &of.server;
+            format!("the system logs do not show a recovery of the function of {server}")
+        }));
     }
     let vips: Vec<_> = run.servers.iter().map(|server| server.vip).collect();
     let since = run.looks.first().map_or(struck, |(at, _)| *at);
@@ -129,8 +132,10 @@ pub fn judge(
         took_s,
         failures,
         findings,
+        explanations: Vec::new(),
         targets,
-        spread: spread(&strikes, &run.servers, &run.looks),
+        spreads: spreads(run),
+        under_load: Vec::new(),
         placements: placements(&strikes, &run.servers, &run.looks, &story),
     };
     // The paper's figure is of one target.
@@ -156,28 +161,39 @@ pub fn judge(
     }
 }
 
-/// How management and backup VMs were spread, by looks at the ring: before the trouble, and when all
+/// How management and backup VMs were spread, by looks at the ring: before any trouble, and whenever all
 /// functions were served again.
-fn spread(
-    strikes: &[Strike],
-    servers: &[SiteServer],
-    looks: &[(Duration, RingState)],
-) -> Option<Spread> {
-    let (_, before) = looks.first()?;
-    let operation = before.files.get("operation")?;
-    let operation = Operation::parse("operation", operation).ok()?;
-    let most_targets = operation.managers().map(|name| operation.on(name).count());
-    let vms = looks.iter().map(|(_, look)| &look.vms);
-    let vms = vms.max_by_key(|vms| vms.values().map(BTreeSet::len).sum::<usize>())?;
-    let running = vms.iter().filter(|(_, vms)| !vms.is_empty());
-    let running = running.map(|(server, vms)| (server.clone(), vms.iter().cloned().collect()));
-    let spread = Spread {
-        servers: servers.len(),
-        most_targets: most_targets.max().unwrap_or(0),
-        moved: strikes.iter().filter(|s| s.trouble.needs_backup()).count(),
-        vms: running.collect(),
+fn spreads(run: &Run<'_>) -> Vec<Spread> {
+    let mut moved = 0;
+    let stages = run.stages.iter().filter_map(|stage| {
+        let strikes = stage.strikes.iter();
+        moved += strikes.filter(|s| s.trouble.needs_backup()).count();
+        Some((stage.looks.checked_sub(1)?, moved))
+    });
+    let stages: Vec<(usize, usize)> = stages.collect();
+    let spread = |(look, moved): (usize, usize)| {
+        let (_, look) = run.looks.get(look)?;
+        let operation = Operation::parse("operation", look.files.get("operation")?).ok()?;
+        let managed = operation.managers().map(|name| operation.on(name).count());
+        let group = Group::parse("group", look.files.get("group")?).ok()?;
+        // A server that did not answer hides its VMs.
+        if look.vms.values().map(BTreeSet::len).sum::<usize>() != moved {
+            return None;
+        }
+        let running = look.vms.iter().filter(|(_, vms)| !vms.is_empty());
+        let running = running.map(|(server, vms)| (server.clone(), vms.iter().cloned().collect()));
+        Some(Spread {
+            servers: run.servers.len(),
+            group: group.len(),
+            most_targets: managed.max().unwrap_or(0),
+            moved,
+            vms: running.collect(),
+        })
     };
-    (spread.moved > 0).then_some(spread)
+    std::iter::once((0, 0))
+        .chain(stages)
+        .filter_map(spread)
+        .collect()
 }
 
 /// What placement went by: the condition file before the trouble, and where each VM came to be.
@@ -210,17 +226,18 @@ fn placements(
 }
 
 /// Puts a moment by a machine's clock on the lab's. A server that was restarted has another clock
-/// afterwards.
-fn on_lab<'a>(
-    run: &'a Run<'_>,
-    targets: &'a [String],
-    struck: Duration,
-) -> impl Fn(&str, Duration) -> Duration + 'a {
+/// afterwards, if it is read then.
+fn on_lab<'a>(run: &'a Run<'_>) -> impl Fn(&str, Duration) -> Duration + 'a {
     let [before, after] = &run.clocks;
     move |machine: &str, at: Duration| {
-        let restarted =
-            targets.iter().any(|target| target == machine) && before.to_lab(machine, at) > struck;
-        let clocks = if restarted { after } else { before };
+        let mut stages = run.stages.iter();
+        let struck = stages.find(|stage| stage.strikes.iter().any(|s| s.server == machine));
+        let restarted = struck.is_some_and(|stage| before.to_lab(machine, at) > stage.at);
+        let clocks = if restarted && after.knows(machine) {
+            after
+        } else {
+            before
+        };
         clocks.to_lab(machine, at)
     }
 }

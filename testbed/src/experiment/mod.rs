@@ -1,5 +1,6 @@
 //! What to break and what to measure, as data, and the code that carries it out.
 
+pub mod atrest;
 pub mod audit;
 pub mod calibrate;
 pub mod catalogue;
@@ -7,6 +8,7 @@ pub mod cli;
 pub mod client;
 pub mod clocks;
 pub mod collect;
+pub mod conditions;
 pub mod cycle;
 pub mod fault;
 pub mod follow;
@@ -19,5 +21,6 @@ pub mod runner;
 pub mod session;
 pub mod site;
 pub mod spec;
+pub mod survey;
 #[cfg(test)]
 mod tests;

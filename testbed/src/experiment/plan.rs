@@ -1,7 +1,7 @@
 //! The steps of a run, how long each should take and when waiting for it ends.
 
 use super::progress::Phase;
-use super::spec::{Experiment, Until};
+use super::spec::{Experiment, Survey, Until};
 use crate::report::analytical::{self, Characteristics, Parameters, Settings};
 use crate::report::paper::Paper;
 use ringward::cluster::Timings;
@@ -12,8 +12,12 @@ use std::time::Duration;
 pub enum Step {
     /// The site is brought to its ready state.
     Lab,
+    /// Settings and stress are as the experiment asks.
+    Conditions,
     /// Every server is in the ring and holds its VIP.
     Regular,
+    /// Machines at rest are measured.
+    Surveyed,
     /// The client is served.
     Served,
     /// An examination begins (S).
@@ -24,8 +28,8 @@ pub enum Step {
     Detected,
     /// The function is back on a backup VM.
     Function,
-    /// A host fails too, and the functions are back on other ones.
-    Again,
+    /// The next server fails too, and the functions are back on others.
+    Then(usize),
     /// The client is served again; the targets are not awaited.
     ServedAgain,
     /// The target is back.
@@ -73,7 +77,26 @@ impl Plan {
         let mut plan = Self { steps: Vec::new() };
         let seconds = Duration::from_secs;
         plan.add(Step::Lab, "lab ready", seconds(20), seconds(1800));
+        let conditions = &experiment.conditions;
+        if conditions.change_settings() {
+            plan.add(
+                Step::Conditions,
+                "conditions set",
+                seconds(40),
+                seconds(300),
+            );
+        } else if !conditions.stress.is_empty() {
+            plan.add(Step::Conditions, "conditions set", seconds(5), seconds(300));
+        }
         plan.add(Step::Regular, "ring regular", seconds(25), seconds(120));
+        if let Some(survey) = &experiment.survey {
+            if let Survey::Activation { under, .. } = survey {
+                let each = seconds(45) * u32::try_from(under.len()).unwrap_or(u32::MAX);
+                plan.add(Step::Surveyed, "machines measured", each, each * 10);
+            }
+            plan.add(Step::Collected, "logs collected", seconds(15), seconds(600));
+            return plan;
+        }
         plan.add(Step::Served, "client served", seconds(3), seconds(30));
         plan.add(
             Step::Cycle,
@@ -93,12 +116,12 @@ impl Plan {
             let bound = (timings.t_nd + restart + timings.t_va) * 2;
             plan.add(Step::Function, "function recovered", function, bound);
         }
-        if experiment.then.is_some() {
+        for number in 0..experiment.then.len() {
             // A host that is lost is found by its managers or when the VM asks for no grant.
             let expected = timings.t_im + function + timings.vm_ttl;
             plan.add(
-                Step::Again,
-                "host lost, functions recovered",
+                Step::Then(number),
+                "next one lost, functions recovered",
                 expected,
                 expected * 4,
             );
@@ -213,7 +236,7 @@ mod tests {
         assert!(plan("st1").find(Step::Function).is_none());
         assert_eq!(
             plan("st1").find(Step::Target).map(|(index, _)| index),
-            Some(6)
+            Some(7)
         );
     }
 }

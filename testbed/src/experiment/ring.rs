@@ -1,7 +1,7 @@
 //! The state of the ring: what it is before a trouble and must be again afterwards.
 
 use super::site::{self, Site, SiteServer, node};
-use ringward::cluster::{Condition, Group};
+use ringward::cluster::{Condition, Group, Operation};
 use ringward::observe::Status;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -155,7 +155,13 @@ impl RingState {
         let Some(agent) = self.agents.get(server) else {
             return Some(format!("no agent runs on {server}"));
         };
-        if agent.managers.is_empty() {
+        let operation = self.files.get("operation").map_or("", String::as_str);
+        let operation = Operation::parse("operation", operation).unwrap_or_default();
+        // In a star all but one have nothing to manage.
+        let due = operation
+            .managers()
+            .any(|manager| manager.as_str() == server);
+        if due && agent.managers.is_empty() {
             return Some(format!("{server} manages nobody"));
         }
         agent

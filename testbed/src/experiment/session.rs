@@ -1,19 +1,23 @@
 //! One experiment from its data to its report: all repeats, the table, the files.
 
 use super::calibrate::{self, Needs};
+use super::conditions;
 use super::judge;
 use super::plan;
 use super::progress::Progress;
 use super::rundir::RunDir;
 use super::runner::Run;
 use super::site::{Facts, Site};
-use super::spec::{Experiment, Until};
+use super::spec::{Experiment, Survey, Until};
+use crate::report::analytical::Parameters;
 use crate::report::calibration::Calibration;
+use crate::report::explain::explain;
 use crate::report::figures::{self, Measured};
 use crate::report::html;
 use crate::report::logs::Exhibit;
 use crate::report::paper::Paper;
 use crate::report::result::{self, About, ExperimentResult, RunResult, SCHEMA};
+use crate::report::survey;
 use crate::report::table::{self, Style};
 use crate::sim;
 use anyhow::Context;
@@ -212,6 +216,7 @@ fn report(
         runs,
         exhibits: _,
     } = material;
+    let mut runs = runs;
     let paper = Paper::load().context("reading the paper's figures")?;
     let timings = settings.as_ref().map_or_else(
         || Timings::profile(experiment.profile),
@@ -219,6 +224,23 @@ fn report(
     );
     let activation = settings.as_ref().map(|s| s.activation);
     let in_force = plan::settings(&timings);
+    let moment = experiment.moment.after_s(timings.t_im).as_secs_f64();
+    for run in &mut runs {
+        let struck = experiment.strikes.iter().zip(&run.targets);
+        let why = struck.flat_map(|(strike, target)| {
+            let way = activation.unwrap_or_default();
+            let p = Parameters {
+                settings: in_force,
+                characteristics: calibration.characteristics(
+                    &strike.server,
+                    way,
+                    target.measured.activation,
+                ),
+            };
+            explain(strike, target, &p, moment)
+        });
+        run.explanations = why.collect();
+    }
     let measured: Vec<Vec<Measured>> = runs
         .iter()
         .map(|run| run.targets.iter().map(|target| target.measured).collect())
@@ -231,16 +253,13 @@ fn report(
         activation.unwrap_or_default(),
         &measured,
     );
-    if let Some(then) = &experiment.then {
-        let first = experiment.strikes.len();
-        let of = |index: usize| -> Vec<Measured> {
-            let runs = measured.iter();
-            runs.filter_map(|run| run.get(first + index).copied())
-                .collect()
-        };
-        let again = format!("{}, once more", then.host_of);
-        rows.extend(figures::rows_after("its host", &of(0)));
-        rows.extend(figures::rows_after(&again, &of(1)));
+    rows.extend(figures::rows_then(experiment, &measured));
+    match &experiment.survey {
+        Some(Survey::Machines) => rows.extend(survey::machines(&paper, &calibration)),
+        Some(Survey::Activation { of, on, .. }) => {
+            rows.extend(survey::under_load(&paper, of, on, &runs));
+        }
+        None => {}
     }
     Ok(ExperimentResult {
         schema: SCHEMA,
@@ -250,10 +269,12 @@ fn report(
             name: experiment.name(),
             suite_title: experiment.suite_title.clone(),
             title: experiment.title.clone(),
+            conditions: experiment.conditions.clone(),
+            survey: experiment.survey.clone(),
             strikes: experiment.strikes.clone(),
             then: experiment.then.clone(),
             until: experiment.until,
-            moment_s: experiment.moment.after_s(timings.t_im).as_secs_f64(),
+            moment_s: moment,
             profile: experiment.profile.to_string(),
             poll_ms: u64::try_from(experiment.poll.as_millis()).unwrap_or(u64::MAX),
         },
@@ -300,6 +321,9 @@ fn text(
             known => format!("Our {target}, measured beforehand: {known}."),
         });
     }
+    if let Some(stress) = conditions::stress(&experiment.conditions) {
+        notes.push(format!("With {stress}."));
+    }
     if !result.circumstances.accelerator.is_empty() {
         notes.push(format!(
             "Machines run under {}.",
@@ -314,6 +338,11 @@ fn text(
                 .map(|text| format!("{run_name} failed: {text}")),
         );
         notes.extend(
+            run.explanations
+                .iter()
+                .map(|text| format!("{run_name}, {text}")),
+        );
+        notes.extend(
             run.findings
                 .iter()
                 .map(|finding| format!("{run_name}, audit: {finding}")),
@@ -321,6 +350,7 @@ fn text(
     }
     notes.push(if result.good {
         match experiment.until {
+            _ if experiment.survey.is_some() => "GOOD: everything was measured.",
             Until::Home => {
                 "GOOD: the function came back, the server came home, the audit is clean."
             }

@@ -73,6 +73,8 @@ pub enum Switch {
     On,
     /// Power off at once, as a power cut.
     Cut,
+    /// Power off at once, and no wake-on-LAN switches it on again.
+    Unplug,
     /// Stop in the middle of whatever it does.
     Freeze,
 }

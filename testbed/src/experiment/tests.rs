@@ -254,7 +254,7 @@ fn run(name: &str, site: &mut Scripted) -> (bool, String, PathBuf) {
     let order = Order {
         repeats: 1,
         fresh: false,
-        needs: calibrate::needs(&all),
+        needs: calibrate::needs(&all, &catalogue::tests::SERVERS),
         style: Style::Plain,
     };
     let mut progress = Lines::new(&mut out);
@@ -314,7 +314,7 @@ fn a_calibration_that_cannot_be_read_fails_the_run_and_is_reported() {
     let (good, out, root) = run("nt2", &mut site);
     assert!(!good && site.struck.get().is_none());
     assert!(
-        out.contains("calibration.json is no calibration of schema 2; run with --fresh"),
+        out.contains("calibration.json is no calibration of schema 3; run with --fresh"),
         "{out}"
     );
     let junit = std::fs::read_to_string(root.join("junit.xml")).unwrap();

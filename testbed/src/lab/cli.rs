@@ -94,7 +94,7 @@ impl UpArgs {
             accel: self.accel,
             run_dir: std::path::absolute(&self.run_dir)
                 .map_err(LabError::io("find", &self.run_dir))?,
-            settings: format!("profile = \"{}\"\n", self.profile),
+            settings: super::site::settings(self.profile),
             topology: Topology::Ring,
             fresh: self.fresh,
             at_once: self.at_once.max(1),

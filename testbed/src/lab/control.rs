@@ -21,6 +21,8 @@ pub enum Button {
     Off,
     /// Take the power away.
     Cut,
+    /// Take the power away for good: nothing wakes it until it is switched on.
+    Unplug,
     /// Stop in the middle of whatever it does.
     Freeze,
     /// Let a frozen machine go on.

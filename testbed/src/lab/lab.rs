@@ -447,7 +447,7 @@ fn wake(machines: &[Arc<Machine>], name: &str) {
     if machine.power().0 != Power::Off {
         return;
     }
-    if let Err(error) = machine.on("wake-on-LAN") {
+    if let Err(error) = machine.wake() {
         machine.note(&format!("cannot be switched on: {error}"));
     }
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Off means that no process is there; a machine that is switched on really boots, from the disks
-//! as it left them.
+//! as it left them. One that was unplugged is not woken: somebody must switch it on.
 
 use super::bundle::Toolbox;
 use super::cancel::Cancel;
@@ -19,11 +19,13 @@ use super::guest::{Guest, SMALL};
 use super::network::Spec;
 use super::qemu::{Launch, Start};
 use super::qmp::Monitor;
+use super::yielding;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::Child;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -75,6 +77,7 @@ pub struct Machine {
     nursery: Arc<Nursery>,
     events: Arc<Events>,
     process: Mutex<Option<Process>>,
+    unplugged: AtomicBool,
 }
 
 impl Machine {
@@ -98,6 +101,7 @@ impl Machine {
             nursery,
             events,
             process,
+            unplugged: AtomicBool::new(false),
         }
     }
 
@@ -112,7 +116,16 @@ impl Machine {
 
     /// Switches it on; `why` goes to the events. Nothing happens if it is on.
     pub fn on(&self, why: &str) -> Result<()> {
+        self.unplugged.store(false, Ordering::Relaxed);
         self.spawn(Start::Boot, why)
+    }
+
+    /// Switches it on as a wake-on-LAN packet does: only if it has power.
+    pub fn wake(&self) -> Result<()> {
+        if self.unplugged.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.spawn(Start::Boot, "wake-on-LAN")
     }
 
     /// Starts its QEMU to wait for a saved state.
@@ -143,6 +156,12 @@ impl Machine {
     /// Takes its power away. Nothing happens if it is off.
     pub fn cut(&self) {
         self.end("power cut");
+    }
+
+    /// The same, and nothing wakes it until somebody switches it on.
+    pub fn unplug(&self) {
+        self.unplugged.store(true, Ordering::Relaxed);
+        self.end("unplugged");
     }
 
     /// Stops it in the middle of whatever it does.
@@ -229,6 +248,8 @@ impl Machine {
         let child = self
             .nursery
             .spawn(&self.tools, "qemu-system-x86_64", &args, log)?;
+        let (boots, events) = (start == Start::Boot, self.launch.sockets.events.clone());
+        yielding::watch(child.id(), self.spec.kind, boots, events);
         *process = Some(Process {
             child,
             since: Instant::now(),
@@ -242,7 +263,7 @@ impl Machine {
     fn gone(&self) {
         self.guest.disconnect();
         let s = &self.launch.sockets;
-        for socket in [&s.monitor, &s.guest, &s.console] {
+        for socket in [&s.monitor, &s.events, &s.guest, &s.console] {
             // Not there is as good as removed.
             let _ = std::fs::remove_file(socket);
         }

@@ -40,3 +40,4 @@ pub mod sshkey;
 pub mod switch;
 pub mod tar;
 pub mod volume;
+pub mod yielding;

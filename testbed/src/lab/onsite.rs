@@ -12,6 +12,7 @@ use super::network;
 use super::progress;
 use super::roster::Roster;
 use super::serve;
+use super::site;
 use crate::experiment::site::{Artefact, Facts, Ran, Site, SiteServer, Switch};
 use anyhow::{Context, Result};
 use ringward::cluster::{Daemon, Profile, ServerType, Topology};
@@ -86,7 +87,7 @@ impl LabSite {
             agent: self.args.agent.clone(),
             accel: self.args.accel,
             run_dir: self.run_dir(),
-            settings: format!("profile = \"{profile}\"\n"),
+            settings: site::settings(profile),
             topology: Topology::Ring,
             fresh,
             at_once: 2,
@@ -191,6 +192,7 @@ impl Site for LabSite {
         let button = match switch {
             Switch::On => Button::On,
             Switch::Cut => Button::Cut,
+            Switch::Unplug => Button::Unplug,
             Switch::Freeze => Button::Freeze,
         };
         Ok(serve::press(&*self.lab()?.machine(node)?, button)?)

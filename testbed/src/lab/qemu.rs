@@ -39,6 +39,8 @@ pub struct Disk {
 pub struct Sockets {
     /// QEMU's monitor.
     pub monitor: PathBuf,
+    /// The same, for events.
+    pub events: PathBuf,
     /// The guest agent.
     pub guest: PathBuf,
     /// The serial console.
@@ -53,6 +55,7 @@ impl Sockets {
         let path = |kind| dir.join(format!("{machine}.{kind}"));
         Sockets {
             monitor: path("qmp"),
+            events: path("ev"),
             guest: path("ga"),
             console: path("con"),
             lan: path("lan"),
@@ -176,6 +179,13 @@ impl Launch {
             "",
         );
         args.add("-mon", "chardev=qmp,mode=control");
+        args.path(
+            "-chardev",
+            "socket,id=events,server=on,wait=off,path=",
+            &s.events,
+            "",
+        );
+        args.add("-mon", "chardev=events,mode=control");
         if start == Start::Incoming {
             args.add("-incoming", "defer");
         }

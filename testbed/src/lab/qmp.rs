@@ -17,6 +17,23 @@ pub struct Monitor {
     stream: BufReader<UnixStream>,
 }
 
+/// Calls `told` whenever the machine resets itself, until QEMU ends or `told` says that it heard enough.
+///
+/// # Errors
+/// When QEMU does not answer there, or has ended.
+pub fn resets(path: &Path, told: impl Fn() -> bool) -> Result<()> {
+    let mut monitor = Monitor::connect("events", path)?;
+    let within = monitor.stream.get_ref().set_read_timeout(None);
+    within.map_err(|e| monitor.failed("wait for events", e.to_string()))?;
+    loop {
+        let event = monitor.read("tell events")?;
+        let itself = event["data"]["guest"] == json!(true);
+        if event["event"] == json!("RESET") && itself && !told() {
+            return Ok(());
+        }
+    }
+}
+
 impl Monitor {
     /// Connects; a QEMU that has just been started gets a moment to make its socket.
     pub fn connect(machine: &str, path: &Path) -> Result<Monitor> {

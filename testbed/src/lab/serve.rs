@@ -229,6 +229,10 @@ pub fn press(machine: &Machine, button: Button) -> Result<()> {
             machine.cut();
             Ok(())
         }
+        Button::Unplug => {
+            machine.unplug();
+            Ok(())
+        }
         Button::Freeze => machine.freeze(),
         Button::Thaw => machine.thaw(),
     }

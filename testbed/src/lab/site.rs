@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA512, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use ringward::cluster::ring::operation;
-use ringward::cluster::{Group, ManagementData, Member, ServerName, Topology};
+use ringward::cluster::{Group, ManagementData, Member, Profile, ServerName, Topology};
 use ringward::keys::{self, ClusterKeys, Validity};
 use ringward::share;
 use std::fmt::{Display, Write};
@@ -27,6 +27,12 @@ const PROBE: (u32, u32) = (1500, 1500);
 const VMAIL: (u32, u32) = (5000, 5000);
 /// Memory of a backup VM.
 const VM_MEMORY_MB: u32 = 256;
+
+/// `cluster.toml` of a lab, up to `[probe]`. An emulated host that runs several backup VMs takes longer to
+/// restore another one from the share than a profile would wait.
+pub fn settings(profile: Profile) -> String {
+    format!("profile = \"{profile}\"\n\n[timings]\nt_va = 60\n")
+}
 
 /// All that is secret or chosen for one lab.
 pub struct Site {
@@ -315,7 +321,7 @@ mod tests {
 
     #[test]
     fn the_settings_are_such_as_the_agent_reads() {
-        let site = Site::new("profile = \"fast\"\n", Topology::Ring).unwrap();
+        let site = Site::new(&settings(Profile::Fast), Topology::Ring).unwrap();
         let settings = ringward::cluster::Settings::parse("t", &site.cluster_toml()).unwrap();
         let pages = "http://172.21.14.202/ http://172.21.14.204/";
         assert_eq!(settings.probe.proxy_url, pages);

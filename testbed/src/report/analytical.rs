@@ -137,7 +137,7 @@ pub fn recovery(trouble: TroubleKind, p: &Parameters) -> Recovery {
         TroubleKind::St2 => (Some(t_s2f(p)), t_s2t(p), t_s2c(p)),
         TroubleKind::Nt1 => (Some(t_nf(p)), t_n1t(p), t_nc(p)),
         // For the managers they are the same.
-        TroubleKind::Nt2 | TroubleKind::Cut | TroubleKind::Freeze => {
+        TroubleKind::Nt2 | TroubleKind::Cut | TroubleKind::Dead | TroubleKind::Freeze => {
             (Some(t_nf(p)), t_n2t(p), t_nc(p))
         }
     };

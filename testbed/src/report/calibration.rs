@@ -12,7 +12,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 /// Version of the file's layout.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 
 /// `calibration.json`; all times in seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ const SCHEMA: u32 = 2;
 pub struct Calibration {
     /// Layout of the file.
     pub schema: u32,
+    /// Network examination of a server that is connected.
+    #[serde(default)]
+    pub network_exam: Option<f64>,
     /// By server.
     pub servers: BTreeMap<String, ServerTimes>,
 }
@@ -38,6 +41,8 @@ pub struct ServerTimes {
     pub activation_standby: Option<f64>,
     /// The same when restored from the share.
     pub activation_restore: Option<f64>,
+    /// Its start until its services answer, when it is booted instead of resumed.
+    pub vm_cold_start: Option<f64>,
 }
 
 /// Why a calibration cannot be used.
@@ -65,6 +70,7 @@ impl Default for Calibration {
     fn default() -> Self {
         Self {
             schema: SCHEMA,
+            network_exam: None,
             servers: BTreeMap::new(),
         }
     }
@@ -167,6 +173,7 @@ pub(crate) mod tests {
             service_exam: Some(0.12),
             activation_standby: Some(0.84),
             activation_restore: Some(4.4),
+            vm_cold_start: None,
         };
         Calibration {
             servers: [("ftp".to_owned(), times)].into(),

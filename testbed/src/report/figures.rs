@@ -7,7 +7,7 @@
 use super::analytical::{self, Parameters, Recovery, Span};
 use super::calibration::Calibration;
 use super::paper::{Beside, Paper};
-use crate::experiment::spec::{Experiment, Measure, Strike, TroubleKind};
+use crate::experiment::spec::{Experiment, Measure, Strike, TroubleKind, Whom};
 use ringward::cluster::Activation;
 use serde::{Deserialize, Serialize};
 
@@ -133,10 +133,29 @@ pub fn rows(
     rows
 }
 
-/// The rows of what followed, for which the paper has neither figures nor equations. `who` it is
-/// about: which server that was may differ from run to run.
+/// The rows of what followed, for which the paper has neither figures nor equations. Which server hosted a
+/// VM may differ from run to run.
 #[must_use]
-pub fn rows_after(who: &str, measured: &[Measured]) -> Vec<Row> {
+pub fn rows_then(experiment: &Experiment, runs: &[Vec<Measured>]) -> Vec<Row> {
+    let mut index = experiment.strikes.len();
+    let mut rows = Vec::new();
+    for then in &experiment.then {
+        let about = match &then.whom {
+            Whom::Server(server) => vec![server.clone()],
+            Whom::HostOf(function) => {
+                vec!["its host".to_owned(), format!("{function}, once more")]
+            }
+        };
+        for who in about {
+            let of = runs.iter().filter_map(|run| run.get(index).copied());
+            rows.extend(rows_after(&who, &of.collect::<Vec<_>>()));
+            index += 1;
+        }
+    }
+    rows
+}
+
+fn rows_after(who: &str, measured: &[Measured]) -> Vec<Row> {
     let row = |label: &str, read: fn(&Measured) -> Option<f64>| Row {
         target: who.to_owned(),
         label: label.to_owned(),
@@ -225,7 +244,7 @@ pub(crate) fn symbol(trouble: TroubleKind, what: char) -> String {
         TroubleKind::St1 => "s1",
         TroubleKind::St2 => "s2",
         TroubleKind::Nt1 => "n1",
-        TroubleKind::Nt2 | TroubleKind::Cut | TroubleKind::Freeze => "n2",
+        TroubleKind::Nt2 | TroubleKind::Cut | TroubleKind::Dead | TroubleKind::Freeze => "n2",
     };
     format!("T_{name}{what}")
 }

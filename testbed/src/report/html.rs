@@ -5,10 +5,11 @@
 
 use super::figures::Row;
 use super::paper::Paper;
-use super::result::{ExperimentResult, RunResult, Spread};
-use super::startups;
+use super::result::{ExperimentResult, RunResult};
 use super::steps::Steps;
 use super::table;
+use super::tables;
+use crate::experiment::conditions;
 use crate::experiment::session::Finished;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -36,8 +37,8 @@ pub fn page(done: &[Finished], left: &[String], paper: &Paper) -> String {
                 }
                 (overview(done))
                 @for suite in suites(done) { (section(&suite)) }
-                (tables_1_and_2(done))
-                (machines(done, paper))
+                (tables::spread(done))
+                (tables::machines(done, paper))
             }
         }
     };
@@ -130,12 +131,43 @@ fn section(suite: &[&Finished]) -> Markup {
                 @let result = &finished.result;
                 tr.case { td colspan="6" { (result.experiment.title) } }
                 @let about = &result.experiment;
-                @let several = about.strikes.len() > 1 || about.then.is_some();
+                @let several = about.strikes.len() > 1 || !about.then.is_empty() || about.survey.is_some();
+                @if let Some(stress) = conditions::stress(&about.conditions) {
+                    tr { td.words.faint colspan="6" { (stress) } }
+                }
                 @for row in &result.rows { (line(row, several)) }
             }
         }
+        (why(suite))
         (went(suite))
         @for finished in suite { (runs(finished)) }
+    }
+}
+
+/// Why times differ from their equations.
+fn why(suite: &[&Finished]) -> Markup {
+    let results = suite.iter().map(|finished| &finished.result);
+    let of_run = |result: &ExperimentResult, run: &RunResult| -> Vec<String> {
+        let name = run_name(result, run);
+        let all = run.explanations.iter();
+        all.map(|text| format!("{name}: {text}")).collect()
+    };
+    let all =
+        results.flat_map(|result| result.runs.iter().flat_map(move |run| of_run(result, run)));
+    let all: Vec<String> = all.collect();
+    html! {
+        @if !all.is_empty() {
+            h3 { "Where ours lies farther from the equation than it allows, by the logs" }
+            ul { @for text in &all { li { (text) } } }
+        }
+    }
+}
+
+/// What a run is called where there are others.
+fn run_name(result: &ExperimentResult, run: &RunResult) -> String {
+    match result.runs.len() {
+        1 => result.experiment.name.clone(),
+        _ => format!("{}, run {}", result.experiment.name, run.number),
     }
 }
 
@@ -145,10 +177,7 @@ fn went(suite: &[&Finished]) -> Markup {
         |result: &'_ ExperimentResult, run: &'_ RunResult| -> Vec<(String, String, Steps)> {
             let with_vm = run.targets.iter().zip(&result.experiment.strikes);
             let with_vm = with_vm.filter(|(_, strike)| strike.trouble.needs_backup());
-            let label = |server: &str| match result.runs.len() {
-                1 => format!("{}: {server}", result.experiment.name),
-                _ => format!("{}, run {}: {server}", result.experiment.name, run.number),
-            };
+            let label = |server: &str| format!("{}: {server}", run_name(result, run));
             with_vm
                 .filter_map(|(of, _)| {
                     let actor = of.actor.clone().unwrap_or_default();
@@ -280,99 +309,6 @@ fn what_failed(run: &RunResult) -> Markup {
                 @for text in &run.failures { li.bad { "Run " (run.number) " failed: " (text) } }
                 @for finding in &run.findings { li.bad { "Run " (run.number) ", audit: " (finding) } }
             }
-        }
-    }
-}
-
-/// How management and backup VMs were spread, beside the paper's Tables 1 and 2.
-fn tables_1_and_2(done: &[Finished]) -> Markup {
-    let mut rows: Vec<(&str, &Spread)> = Vec::new();
-    for Finished { result, .. } in done {
-        let spreads = result.runs.iter().filter_map(|run| run.spread.as_ref());
-        rows.extend(spreads.map(|spread| (result.experiment.name.as_str(), spread)));
-    }
-    rows.sort_by_key(|(_, spread)| spread.moved);
-    let hosts = |spread: &Spread| -> String {
-        let on = spread
-            .vms
-            .iter()
-            .map(|(server, vms)| format!("{} on {server}", vms.join(", ")));
-        on.collect::<Vec<_>>().join("; ")
-    };
-    html! {
-        @if let Some((_, first)) = rows.first() {
-            h2 { "Tables 1 and 2: how management and backup VMs are spread" }
-            @let n = first.servers;
-            p {
-                "Of " (n) " servers in a ring each manages " (first.most_targets) " others (the paper: "
-                (startups::ring_targets(n)) "); a management server of its own would manage all " (startups::star_targets(n)) "."
-            }
-            table {
-                tr {
-                    th { "experiment" }
-                    th { "functions" br; "moved, k" }
-                    th { "most on one" br; "server" }
-                    th { "paper," br; "ring" }
-                    th { "paper," br; "star" }
-                    th { "backup VMs" }
-                }
-                @for (name, spread) in rows {
-                    @let (n, k) = (spread.servers, spread.moved);
-                    tr {
-                        td { (name) }
-                        td { (k) }
-                        td.ours { (spread.most_vms()) }
-                        td { (if k < n { startups::ring_startups(n, k).to_string() } else { table::dash() }) }
-                        td { (startups::star_startups(k)) }
-                        td.words { (hosts(spread)) }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// What the analytical columns stand on: the paper's Table 3 and ours.
-fn machines(done: &[Finished], paper: &Paper) -> Markup {
-    let Some(calibration) = done.last().map(|finished| &finished.result.calibration) else {
-        return html! {};
-    };
-    let cell = |value: Option<f64>| value.map_or_else(table::dash, table::seconds);
-    let t = &paper.table3;
-    html! {
-        h2 { "Table 3: what the machines are like" }
-        table {
-            tr {
-                th { "" }
-                th { "start" br; "T" sub { "ts" } }
-                th { "restart" br; "T" sub { "tr" } }
-                th { "service exam." br; "T" sub { "se" } }
-                th { "activation T" sub { "v" } br; "loaded and paused" }
-                th { "activation T" sub { "v" } br; "from the share" }
-            }
-            tr {
-                td { "the paper's" }
-                td { (table::seconds(t.t_ts)) }
-                td { (table::seconds(t.t_tr)) }
-                td { "see below" }
-                td { "-" }
-                td { (table::seconds(t.t_v)) }
-            }
-            @for (server, times) in &calibration.servers {
-                tr {
-                    td { "our " (server) }
-                    td { (cell(times.start)) }
-                    td { (cell(times.restart)) }
-                    td { (cell(times.service_exam)) }
-                    td { (cell(times.activation_standby)) }
-                    td { (cell(times.activation_restore)) }
-                }
-            }
-        }
-        p.faint {
-            "The paper's service examinations: "
-            (t.service_exam.iter().map(|(name, value)| format!("{name} {value:.2}")).collect::<Vec<_>>().join(", "))
-            "."
         }
     }
 }

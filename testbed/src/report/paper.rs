@@ -20,6 +20,8 @@ pub struct Paper {
     pub fig14: Vec<Fig14>,
     /// Fig. 15: for three neighbours that are shut down.
     pub fig15: Vec<Fig15>,
+    /// Fig. 16: activation on a server under load.
+    pub fig16: Fig16,
 }
 
 /// Table 3 of the paper, in seconds.
@@ -89,6 +91,20 @@ pub struct Fig15 {
     pub activation: f64,
     /// Access disconnection of the client.
     pub disconnection: f64,
+}
+
+/// Fig. 16: activation of a backup VM on a server under load, in seconds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fig16 {
+    /// Without load.
+    pub none: f64,
+    /// Under 50 downloads.
+    pub downloads: f64,
+    /// Under 50 uploads.
+    pub uploads: f64,
+    /// Under 50 programs that draw random numbers.
+    pub jobs: f64,
 }
 
 /// A measured figure with the analytical one beside it, in seconds.
@@ -182,11 +198,16 @@ impl Paper {
         self.fig13.iter().find(|row| row.trouble == trouble)
     }
 
+    /// T_se of the server `name`. Servers of one kind share a figure (`web1` and `web2` are `web`).
+    #[must_use]
+    pub fn service_exam(&self, name: &str) -> Option<f64> {
+        let kind = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        self.table3.service_exam.get(kind).copied()
+    }
+
     /// The parameters of equations (10)-(18) on the paper's machines for the server `name`.
-    /// Servers of one kind share a figure there (`web1` and `web2` are `web`).
     #[must_use]
     pub fn parameters(&self, name: &str) -> Option<Parameters> {
-        let kind = name.trim_end_matches(|c: char| c.is_ascii_digit());
         let t = &self.table3;
         Some(Parameters {
             settings: Settings {
@@ -198,7 +219,7 @@ impl Paper {
             characteristics: Characteristics {
                 t_ts: t.t_ts,
                 t_tr: t.t_tr,
-                t_se: *t.service_exam.get(kind)?,
+                t_se: self.service_exam(name)?,
                 t_v: t.t_v,
             },
         })

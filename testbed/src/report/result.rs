@@ -1,28 +1,32 @@
 //! `result.json` and `junit.xml`: an experiment's outcome for other programs.
 //!
-//! Schema of `result.json` (version 2), all times in seconds:
+//! Schema of `result.json` (version 3), all times in seconds:
 //!
 //! * `schema`: version of this layout; `made`: when, UTC
-//! * `experiment`: name, titles of its file and its own, what strikes whom and what follows, how far
-//!   it goes, moment after S, profile, interval of accesses
+//! * `experiment`: name, titles of its file and its own, what the cluster was like, what strikes whom and
+//!   what follows, or what was measured without any trouble, how far it goes, moment after S, profile,
+//!   interval of accesses
 //! * `circumstances`: host, accelerator and why, versions and sizes
 //! * `settings`: T_im, T_nd, T_sw, T_rc and the way of activation that were in force
 //! * `calibration`: what our machines are like, by server
 //! * `rows`: the table, `our_measured` one value a run
 //! * `runs`: for each, its number, how long it took, the failures, the audit's findings, and what
-//!   was measured on each target (then on the host that was struck after it, and on what that one
+//!   was measured on each target (then on those that were struck after it, and on what they
 //!   hosted), with the steps of its recovery and later outages that the client
-//!   saw; how many targets one server managed, and where backup VMs ran; what placement went by
+//!   saw, and what kept servers waiting meanwhile; why times differ from their equations; how many targets one server managed and where backup VMs ran, stage by stage; what placement
+//!   went by; T_v under load
 //! * `good`: true when every run's function came back, its server came home and the audit is clean
 
 use super::access::{self, Access, PAPERS_CLIENT};
 use super::analytical::Settings;
 use super::calibration::Calibration;
+use super::explain::Hindrances;
 use super::figures::{Measured, Row};
 use super::steps::{Recovery, Steps};
 use crate::experiment::audit::Finding;
 use crate::experiment::site::Facts;
-use crate::experiment::spec::{Strike, Then, Until};
+use crate::experiment::spec::{Conditions, Strike, Survey, Then, Until};
+use crate::experiment::survey::UnderLoad;
 use ringward::cluster::{Activation, ServerCondition};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -30,7 +34,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Version of the layout.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// What was done.
 #[derive(Debug, Clone, Serialize)]
@@ -40,7 +44,9 @@ pub struct About {
     pub suite_title: String,
     pub title: String,
     pub strikes: Vec<Strike>,
-    pub then: Option<Then>,
+    pub conditions: Conditions,
+    pub survey: Option<Survey>,
+    pub then: Vec<Then>,
     pub until: Until,
     pub moment_s: f64,
     pub profile: String,
@@ -59,6 +65,8 @@ pub struct TargetResult {
     /// The times.
     #[serde(flatten)]
     pub measured: Measured,
+    /// What kept servers waiting until the function was served again.
+    pub hindrances: Hindrances,
     /// Lengths of outages after the first, such as one at the return home, in seconds.
     pub later_outages_s: Vec<f64>,
 }
@@ -88,8 +96,17 @@ impl TargetResult {
                 disconnection_1s: coarse.first().copied(),
                 ..logged.unwrap_or_default()
             },
+            hindrances: Hindrances::default(),
             later_outages_s: outages.into_iter().skip(1).collect(),
         }
+    }
+
+    /// How long after the trouble its function was recovered; nothing if it never moved.
+    #[must_use]
+    pub fn served_after(&self) -> Duration {
+        let served = self.steps.zip(self.measured.function);
+        let seconds = served.map(|(steps, function)| steps.found + steps.taken_up + function);
+        Duration::try_from_secs_f64(seconds.unwrap_or(0.0)).unwrap_or_default()
     }
 }
 
@@ -108,13 +125,15 @@ pub struct Placement {
 /// How management and backup VMs were spread (Tables 1 and 2 of the paper).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Spread {
-    /// Servers of the ring.
+    /// All servers.
     pub servers: usize,
-    /// The most targets that one of them managed before the trouble.
+    /// Those of them that were in the group.
+    pub group: usize,
+    /// The most targets that one of them managed.
     pub most_targets: usize,
-    /// Functions that moved to backup VMs.
+    /// Functions on backup VMs.
     pub moved: usize,
-    /// Backup VMs that ran when all functions were served again, by the server that ran them.
+    /// Backup VMs that ran, by the server that ran them.
     pub vms: BTreeMap<String, Vec<String>>,
 }
 
@@ -127,7 +146,7 @@ impl Spread {
 }
 
 /// One run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct RunResult {
     /// Counted from 1.
     pub number: u32,
@@ -137,10 +156,15 @@ pub struct RunResult {
     pub failures: Vec<String>,
     /// What the audit found; empty for a good run.
     pub findings: Vec<Finding>,
+    /// Why times differ from their equations.
+    pub explanations: Vec<String>,
     /// By target, in the experiment's order.
     pub targets: Vec<TargetResult>,
-    /// How backup VMs were spread, if there were any.
-    pub spread: Option<Spread>,
+    /// How management and backup VMs were spread: before any trouble, and whenever all functions were
+    /// served again.
+    pub spreads: Vec<Spread>,
+    /// T_v under each load, of an experiment that measured it.
+    pub under_load: UnderLoad,
     /// What placement went by, by function.
     pub placements: Vec<Placement>,
 }
@@ -246,6 +270,7 @@ pub(crate) mod tests {
             took_s: 90.5,
             failures: vec![],
             findings: vec![],
+            explanations: vec![],
             targets: vec![TargetResult {
                 server: "ftp".to_owned(),
                 actor: Some("web1".to_owned()),
@@ -260,14 +285,17 @@ pub(crate) mod tests {
                     function: Some(3.1),
                     ..Measured::default()
                 },
+                hindrances: Hindrances::default(),
                 later_outages_s: vec![0.3],
             }],
-            spread: Some(Spread {
+            spreads: vec![Spread {
                 servers: 6,
+                group: 5,
                 most_targets: 2,
                 moved: 1,
                 vms: [("login".to_owned(), vec!["ftpb".to_owned()])].into(),
-            }),
+            }],
+            under_load: Vec::new(),
             placements: vec![Placement {
                 function: "ftp".to_owned(),
                 host: Some("web".to_owned()),
@@ -291,9 +319,7 @@ pub(crate) mod tests {
                 rule: Rule::OneVm,
                 text: "a & b <c>".to_owned(),
             }],
-            targets: vec![],
-            spread: None,
-            placements: vec![],
+            ..RunResult::default()
         };
         ExperimentResult {
             schema: SCHEMA,
@@ -307,7 +333,9 @@ pub(crate) mod tests {
                     server: "ftp".to_owned(),
                     trouble: TroubleKind::Nt2,
                 }],
-                then: None,
+                conditions: Conditions::default(),
+                survey: None,
+                then: Vec::new(),
                 until: Until::Home,
                 moment_s: 5.0,
                 profile: "paper".to_owned(),

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use ringward::cluster::{Activation, Mac, Settings, Topology};
+use ringward::cluster::{Activation, Mac, Settings};
 
 use super::scenario::settings;
 use super::watch::{Plan, Seen, Watched, watch};
@@ -16,7 +16,7 @@ use crate::report::access::Access;
 use crate::report::calibration::{Calibration, ServerTimes};
 use crate::report::logs::{self, Exhibit};
 use crate::report::paper::Paper;
-use crate::report::result::{RunResult, Spread, TargetResult};
+use crate::report::result::{RunResult, TargetResult};
 use crate::report::timeline::{self, Lane, Scene};
 
 /// How long before the trouble the client begins.
@@ -34,17 +34,13 @@ pub fn play(experiment: &Experiment, ring: &[&str]) -> anyhow::Result<Material> 
     let mut run = RunResult {
         number: 1,
         took_s: began.elapsed().as_secs_f64(),
-        failures: Vec::new(),
-        findings: Vec::new(),
-        targets: Vec::new(),
-        spread: None,
-        placements: Vec::new(),
+        ..RunResult::default()
     };
     let mut exhibit = None;
     match watched {
         Ok(watched) => {
             run.targets = targets(experiment, &watched);
-            run.spread = spread(ring, &watched);
+            run.spreads = watched.spreads.clone();
             exhibit = Some(show(experiment, ring, &watched));
         }
         Err(error) => run.failures.push(format!("{error:#}")),
@@ -62,14 +58,15 @@ pub fn play(experiment: &Experiment, ring: &[&str]) -> anyhow::Result<Material> 
 }
 
 fn in_force(experiment: &Experiment) -> Settings {
-    settings(experiment.profile, Topology::Ring, Activation::Restore)
+    let topology = experiment.conditions.topology.unwrap_or_default();
+    settings(experiment.profile, topology, Activation::Restore)
 }
 
 fn plan(experiment: &Experiment, ring: &[&str]) -> Plan {
     Plan {
         ring: ring.iter().map(|name| (*name).to_owned()).collect(),
-        profile: experiment.profile,
-        activation: Activation::Restore,
+        settings: in_force(experiment),
+        stress: experiment.conditions.stress.clone(),
         strikes: experiment.strikes.clone(),
         then: experiment.then.clone(),
         phase: experiment.moment.after_s(in_force(experiment).timings.t_im),
@@ -88,6 +85,7 @@ fn characteristics(paper: &Paper, ring: &[&str]) -> Calibration {
             service_exam: Some(c.t_se),
             activation_standby: None,
             activation_restore: Some(c.t_v),
+            vm_cold_start: Some(paper.table3.vm_cold_start),
         };
         Some(((*name).to_owned(), times))
     };
@@ -108,17 +106,6 @@ fn targets(experiment: &Experiment, watched: &Watched) -> Vec<TargetResult> {
         )
     };
     watched.seen.iter().map(target).collect()
-}
-
-fn spread(ring: &[&str], watched: &Watched) -> Option<Spread> {
-    let strikes = watched.strikes.iter();
-    let spread = Spread {
-        servers: ring.len(),
-        most_targets: watched.most_targets,
-        moved: strikes.filter(|s| s.trouble.needs_backup()).count(),
-        vms: watched.vms.clone(),
-    };
-    (spread.moved > 0).then_some(spread)
 }
 
 /// The run as a picture, and its logs. Who held a VIP is not drawn: no capture tells it.
@@ -187,6 +174,38 @@ mod tests {
     use crate::experiment::catalogue;
 
     const RING: [&str; 6] = catalogue::tests::SERVERS;
+
+    /// Tables 1 and 2 for six servers: 1, 1, 1, 2, 5 in a ring, k in a star.
+    #[test]
+    fn one_server_after_the_other_is_lost() {
+        let spreads = |name| {
+            let experiment = &catalogue::find(name, &RING).unwrap()[0];
+            let run = play(experiment, &RING).unwrap().runs.remove(0);
+            assert!(run.is_good(), "{run:?}");
+            let spreads = run.spreads.iter();
+            spreads
+                .map(|of| (of.group, of.most_targets, of.most_vms()))
+                .collect::<Vec<_>>()
+        };
+        let ring = [
+            (6, 2, 0),
+            (5, 2, 1),
+            (4, 2, 1),
+            (3, 2, 1),
+            (2, 1, 2),
+            (1, 0, 5),
+        ];
+        assert_eq!(spreads("table2/ring"), ring);
+        let star = [
+            (6, 5, 0),
+            (5, 4, 1),
+            (4, 3, 2),
+            (3, 2, 3),
+            (2, 1, 4),
+            (1, 0, 5),
+        ];
+        assert_eq!(spreads("table2/star"), star);
+    }
 
     #[test]
     fn an_experiment_file_runs_in_virtual_time() {

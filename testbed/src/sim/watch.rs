@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use ringward::cluster::{Activation, Profile, Topology};
+use ringward::cluster::Settings;
+use ringward::cluster::ring::operation;
 use ringward::manage::Now;
 
 use super::cluster::Cluster;
 use super::fault::{Fault, OnServer};
 use super::log::What;
 use super::machine::{Machine, VmState};
-use super::scenario::settings;
 use super::world::{AGENT, World};
-use crate::experiment::spec::{Strike, Then, TroubleKind, Until};
+use crate::experiment::spec::{PAPERS_MEMORY_MB, Strike, Then, TroubleKind, Until, Whom};
+use crate::report::result::Spread;
 use crate::report::steps::{self, Recovery};
 use crate::report::story::{Entry, Story};
 
@@ -21,6 +22,10 @@ use crate::report::story::{Entry, Story};
 fn round(t_im: Duration) -> Duration {
     t_im * 2 + Duration::from_millis(10)
 }
+
+/// What a server of the paper needs for itself. Only one under stress is as small as the paper's: the
+/// others have room for the VMs of all, or no server could host all but one.
+const OWN_MEMORY_MB: u32 = 1024;
 
 /// How exactly the client looks.
 const LOOK: Duration = Duration::from_millis(1);
@@ -34,11 +39,12 @@ const LONGEST: Duration = Duration::from_secs(600);
 pub(super) struct Plan {
     /// The servers in ring order.
     pub(super) ring: Vec<String>,
-    pub(super) profile: Profile,
-    pub(super) activation: Activation,
+    pub(super) settings: Settings,
+    /// Memory that is taken on some servers, MB of the paper's.
+    pub(super) stress: BTreeMap<String, u32>,
     pub(super) strikes: Vec<Strike>,
     /// What follows once all functions are served again.
-    pub(super) then: Option<Then>,
+    pub(super) then: Vec<Then>,
     /// When, after a round began.
     pub(super) phase: Duration,
     pub(super) until: Until,
@@ -91,10 +97,17 @@ pub(super) struct Watched {
     /// When the trouble struck, and when the last of it was over.
     pub(super) struck: Duration,
     pub(super) ended: Duration,
-    /// The most targets that one server managed before the trouble.
-    pub(super) most_targets: usize,
-    /// Backup VMs that ran when most of them did, by the server that ran them.
-    pub(super) vms: BTreeMap<String, Vec<String>>,
+    /// How management and backup VMs were spread, before the trouble and whenever all functions were
+    /// served again.
+    pub(super) spreads: Vec<Spread>,
+}
+
+/// What was done at one moment.
+struct Stage {
+    at: Duration,
+    strikes: Vec<Strike>,
+    /// The function whose VM was lost with its host.
+    hosted: Option<String>,
 }
 
 /// Plays a plan.
@@ -102,38 +115,35 @@ pub(super) struct Watched {
 /// # Errors
 /// When the audit found a broken rule, or what is awaited did not come.
 pub(super) fn watch(plan: &Plan) -> anyhow::Result<Watched> {
-    let settings = settings(plan.profile, Topology::Ring, plan.activation);
-    let round = round(settings.timings.t_im);
-    let mut cluster = Cluster::ordered(&plan.ring, settings)?;
+    let round = round(plan.settings.timings.t_im);
+    let mut cluster = Cluster::ordered(&plan.ring, plan.settings.clone())?;
+    for (server, taken) in &plan.stress {
+        let at = cluster.find_text(server)?;
+        let left = PAPERS_MEMORY_MB.saturating_sub(OWN_MEMORY_MB + taken);
+        cluster.room_kb[at] = u64::from(left) * 1024;
+    }
     // A server has started when its agent works too (see ARCHITECTURE.md).
     for time in [&mut cluster.times.start, &mut cluster.times.restart] {
         *time = time.saturating_sub(AGENT);
     }
-    let find = |strike: &Strike| cluster.find_text(&strike.server);
-    let mut targets: Vec<usize> = plan
-        .strikes
-        .iter()
-        .map(find)
-        .collect::<anyhow::Result<_>>()?;
-    let mut strikes = plan.strikes.clone();
-    let mut then = plan.then.as_ref();
-    let mut again = None;
     let mut world = World::new(cluster, 1);
     world.one_by_one = !plan.together;
     let struck = Now(round + plan.phase);
-    for (target, strike) in targets.iter().zip(&plan.strikes) {
-        world.plan(struck, Fault::Server(fault(strike.trouble), *target));
+    let mut stages = vec![Stage {
+        at: struck.0,
+        strikes: plan.strikes.clone(),
+        hosted: None,
+    }];
+    let mut targets: Vec<usize> = Vec::new();
+    for strike in &plan.strikes {
+        targets.push(strike_at(&mut world, struck, strike)?);
     }
     world.run_until(struck);
-    let managed = world
-        .machines
-        .iter()
-        .filter_map(|machine| machine.agent.as_ref());
-    let most_targets = managed.map(|agent| agent.modes().len()).max().unwrap_or(0);
+    let mut spreads = vec![spread(&world, 0)];
     let mut outages: Vec<Vec<(Duration, Duration)>> = vec![Vec::new(); targets.len()];
+    let mut then = plan.then.iter();
     let mut now = struck;
     let (mut over, mut missing) = (None, None);
-    let (mut vms, mut most) = (BTreeMap::new(), 0);
     loop {
         for (target, outages) in targets.iter().zip(&mut outages) {
             match outages.last_mut() {
@@ -145,24 +155,29 @@ pub(super) fn watch(plan: &Plan) -> anyhow::Result<Watched> {
         if let Some(violation) = &world.audit.violation {
             bail!("{:?}: {violation}", plan.strikes);
         }
-        let running: usize = world.machines.iter().map(Machine::running).sum();
-        if running > most {
-            (vms, most) = (running_vms(&world), running);
-        }
-        let whole = now.0.subsec_millis() % 100 == 0 && now > struck;
+        let whole = now.0.subsec_millis() % 100 == 0 && stages.iter().all(|of| now.0 > of.at);
         if whole && over.is_none() {
             let unserved = missing_service(&world, &targets, &outages, now);
-            if let Some(next) = then.take_if(|_| unserved.is_none()) {
-                let host = host(&world, &next.host_of)?;
-                let at = now + plan.phase;
-                world.plan(at, Fault::Server(fault(next.trouble), host));
-                strikes.push(Strike {
-                    server: world.cluster.name(host).to_string(),
-                    trouble: next.trouble,
+            if unserved.is_none() && spreads.len() <= stages.len() {
+                let strikes = stages.iter().flat_map(|stage| &stage.strikes);
+                let moved = strikes.filter(|s| s.trouble.needs_backup()).count();
+                spreads.push(spread(&world, moved));
+            }
+            if let (None, Some(next)) = (&unserved, then.as_slice().first()) {
+                then.next();
+                let (server, hosted) = whom(&world, next)?;
+                let (at, trouble) = (now + plan.phase, next.trouble);
+                let strike = Strike { server, trouble };
+                let target = strike_at(&mut world, at, &strike)?;
+                if !targets.contains(&target) {
+                    targets.push(target);
+                    outages.push(Vec::new());
+                }
+                stages.push(Stage {
+                    at: at.0,
+                    strikes: vec![strike],
+                    hosted,
                 });
-                targets.push(host);
-                outages.push(Vec::new());
-                again = Some((next.host_of.clone(), at.0));
             } else {
                 missing = match plan.until {
                     Until::Home => world.missing(),
@@ -182,43 +197,75 @@ pub(super) fn watch(plan: &Plan) -> anyhow::Result<Watched> {
     }
     let story = story(&world);
     let lines = story.lines();
-    let see = |server: &str, struck: Duration, until, outages: &[(Duration, Duration)]| {
-        let recovery = steps::read(&lines, server, struck, until);
-        let recovery = recovery.with_context(|| format!("nobody recovered {server}"))?;
-        if plan.until == Until::Home && recovery.measured.target.is_none() {
-            bail!("{server} stays away");
+    let mut seen = Vec::new();
+    for (number, stage) in stages.iter().enumerate() {
+        let until = stages.get(number + 1).map(|next| next.at);
+        let servers = stage.strikes.iter().map(|strike| &strike.server);
+        for server in servers.chain(&stage.hosted) {
+            let recovery = steps::read(&lines, server, stage.at, until);
+            let recovery = recovery.with_context(|| format!("nobody recovered {server}"))?;
+            if plan.until == Until::Home && recovery.measured.target.is_none() {
+                bail!("{server} stays away");
+            }
+            let target = world.cluster.find_text(server)?;
+            let place = targets.iter().position(|other| *other == target);
+            seen.push(Seen {
+                server: server.clone(),
+                struck: stage.at,
+                recovery,
+                outages: place.map(|at| outages[at].clone()).unwrap_or_default(),
+            });
         }
-        Ok(Seen {
-            server: server.to_owned(),
-            struck,
-            recovery,
-            outages: outages.to_vec(),
-        })
-    };
-    let later = again.as_ref().map(|(_, at)| *at);
-    let (mut seen, first) = (Vec::new(), plan.strikes.len());
-    for (number, (strike, outages)) in strikes.iter().zip(&outages).enumerate() {
-        let (at, until) = match later.filter(|_| number >= first) {
-            Some(later) => (later, None),
-            None => (struck.0, later),
-        };
-        seen.push(see(&strike.server, at, until, outages)?);
-    }
-    if let Some((function, at)) = &again {
-        let of = strikes.iter().position(|strike| strike.server == *function);
-        let outages = of.map_or(&[][..], |of| &outages[of]);
-        seen.push(see(function, *at, None, outages)?);
     }
     drop(lines);
     Ok(Watched {
-        strikes,
+        strikes: stages.into_iter().flat_map(|stage| stage.strikes).collect(),
         seen,
         story,
         struck: struck.0,
         ended: now.0,
-        most_targets,
-        vms,
+        spreads,
     })
+}
+
+/// Plans a trouble and gives the number of the server that it befalls.
+fn strike_at(world: &mut World, at: Now, strike: &Strike) -> anyhow::Result<usize> {
+    let target = world.cluster.find_text(&strike.server)?;
+    if strike.trouble == TroubleKind::Dead {
+        world.plan(at, Fault::Server(OnServer::WolFailure, target));
+    }
+    world.plan(at, Fault::Server(fault(strike.trouble), target));
+    Ok(target)
+}
+
+/// Whom the next trouble befalls, and whose backup VM it hosts, if it is struck for that.
+fn whom(world: &World, then: &Then) -> anyhow::Result<(String, Option<String>)> {
+    Ok(match &then.whom {
+        Whom::Server(server) => (server.clone(), None),
+        Whom::HostOf(function) => {
+            let host = host(world, function)?;
+            (world.cluster.name(host).to_string(), Some(function.clone()))
+        }
+    })
+}
+
+/// How management and backup VMs are spread.
+fn spread(world: &World, moved: usize) -> Spread {
+    let agents = world.machines.iter().filter(|machine| machine.answers());
+    let agents = agents.filter_map(|machine| machine.agent.as_ref());
+    let topology = world.cluster.settings.topology;
+    let managed = agents.clone().map(|agent| {
+        let operation = operation(agent.group(), topology);
+        let tasks = operation.managers().map(|name| operation.on(name).count());
+        tasks.max().unwrap_or(0)
+    });
+    Spread {
+        servers: world.machines.len(),
+        group: agents.map(|agent| agent.group().len()).min().unwrap_or(0),
+        most_targets: managed.max().unwrap_or(0),
+        moved,
+        vms: running_vms(world),
+    }
 }
 
 /// The server that runs the backup VM of a function.
@@ -263,7 +310,7 @@ fn fault(trouble: TroubleKind) -> OnServer {
         TroubleKind::St1 => OnServer::ServiceStop,
         TroubleKind::St2 => OnServer::ServiceBreak,
         TroubleKind::Nt1 => OnServer::Restart,
-        TroubleKind::Nt2 | TroubleKind::Cut => OnServer::PowerOff,
+        TroubleKind::Nt2 | TroubleKind::Cut | TroubleKind::Dead => OnServer::PowerOff,
         TroubleKind::Freeze => OnServer::Freeze,
     }
 }

@@ -1,11 +1,13 @@
 //! Experiment files: read, checked whole before anything is started, and refused with the file, the
 //! line and what was expected there.
 
-use super::{Experiment, Measure, Moment, Strike, Then, TroubleKind, Until};
-use ringward::cluster::Profile;
+use super::check::Check;
+use super::{
+    Conditions, Experiment, Measure, Moment, PAPERS_MEMORY_MB, Survey, TroubleKind, Until,
+};
+use ringward::cluster::{Activation, Profile, Topology};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -49,35 +51,52 @@ pub enum SpecError {
 /// The file as written; [`Experiment`] is what comes out of checking it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
-    name: Spanned<String>,
-    title: String,
-    moment: Spanned<String>,
+pub(super) struct File {
+    pub(super) name: Spanned<String>,
+    pub(super) title: String,
+    pub(super) moment: Option<Spanned<String>>,
     #[serde(default)]
-    until: Until,
-    profile: Profile,
-    poll_ms: Spanned<u64>,
-    repeats: Spanned<u32>,
-    measures: Spanned<Vec<Measure>>,
+    pub(super) until: Until,
+    pub(super) profile: Profile,
+    pub(super) poll_ms: Option<Spanned<u64>>,
+    pub(super) repeats: Spanned<u32>,
+    pub(super) measures: Option<Spanned<Vec<Measure>>>,
+    #[serde(default)]
+    pub(super) stress: BTreeMap<Spanned<String>, Spanned<u32>>,
     #[serde(rename = "case")]
-    cases: Spanned<Vec<CaseInFile>>,
+    pub(super) cases: Spanned<Vec<CaseInFile>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CaseInFile {
-    name: Spanned<String>,
-    title: String,
-    troubles: Spanned<BTreeMap<Spanned<String>, TroubleKind>>,
-    then: Option<Spanned<Then>>,
+pub(super) struct CaseInFile {
+    pub(super) name: Spanned<String>,
+    pub(super) title: String,
+    pub(super) activation: Option<Activation>,
+    pub(super) topology: Option<Topology>,
+    pub(super) stress: Option<BTreeMap<Spanned<String>, Spanned<u32>>>,
+    pub(super) until: Option<Until>,
+    pub(super) troubles: Option<Spanned<BTreeMap<Spanned<String>, TroubleKind>>>,
+    #[serde(default)]
+    pub(super) then: Vec<Spanned<ThenInFile>>,
+    pub(super) survey: Option<Spanned<Survey>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ThenInFile {
+    pub(super) server: Option<String>,
+    pub(super) host_of: Option<String>,
+    pub(super) trouble: TroubleKind,
 }
 
 /// Limits of one file; beyond them a value is a slip of the pen.
-const POLL_MS: RangeInclusive<u64> = 20..=10_000;
-const REPEATS: RangeInclusive<u32> = 1..=100;
+pub(super) const POLL_MS: RangeInclusive<u64> = 20..=10_000;
+pub(super) const REPEATS: RangeInclusive<u32> = 1..=100;
+pub(super) const STRESS_MB: RangeInclusive<u32> = 1..=PAPERS_MEMORY_MB * 7 / 8;
 
 impl Moment {
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Some(parts) = text.strip_prefix("t_im/") {
             let parts: f64 = parts.trim().parse().ok()?;
@@ -92,6 +111,22 @@ impl Moment {
     }
 }
 
+/// How the cases of a file with troubles are timed, and what they measure.
+pub(super) struct Timed {
+    pub(super) moment: Moment,
+    pub(super) poll: Duration,
+    pub(super) measures: Vec<Measure>,
+}
+
+impl Timed {
+    /// For cases that measure machines at rest.
+    pub(super) const NOTHING: Self = Self {
+        moment: Moment::After(Duration::ZERO),
+        poll: Duration::from_millis(100),
+        measures: Vec::new(),
+    };
+}
+
 impl Experiment {
     /// Checks the text of one file and gives its cases; `origin` names it in errors, `servers` are
     /// the names a target may have, in ring order.
@@ -104,23 +139,22 @@ impl Experiment {
             origin: origin.to_owned(),
             source: Box::new(source),
         })?;
-        let check = Check { origin, text };
-        check.word(&file.name)?;
-        let Some(moment) = Moment::parse(file.moment.get_ref()) else {
-            let found = format!("{:?}", file.moment.get_ref());
-            let expected = "a part of the interval such as \"t_im/2\", or a time such as \"3.5 s\"";
-            return Err(check.refuse(&file.moment, "moment", found, expected));
+        let check = Check {
+            origin,
+            text,
+            servers,
         };
-        check.range(&file.poll_ms, "poll_ms", POLL_MS, " ms")?;
+        check.word(&file.name)?;
         check.range(&file.repeats, "repeats", REPEATS, "")?;
-        if file.measures.get_ref().is_empty() {
-            let expected = "at least one of function, target, disconnection, activation";
-            return Err(check.refuse(&file.measures, "measures", "empty".to_owned(), expected));
-        }
         if file.cases.get_ref().is_empty() {
             let expected = "at least one [[case]]";
             return Err(check.refuse(&file.cases, "case", "empty".to_owned(), expected));
         }
+        let mut cases = file.cases.get_ref().iter();
+        let timed = match cases.any(|case| case.troubles.is_some()) {
+            true => check.timed(&file)?,
+            false => check.untimed(&file)?,
+        };
         let mut cases: Vec<Self> = Vec::new();
         for case in file.cases.get_ref() {
             check.word(&case.name)?;
@@ -129,19 +163,36 @@ impl Experiment {
                 let expected = "another name for every case";
                 return Err(check.refuse(&case.name, "name", format!("{name:?}"), expected));
             }
+            let (strikes, survey) = check.work(case)?;
+            let until = case.until.unwrap_or(file.until);
+            let then = check.then(case, &strikes)?;
+            let mut lost = strikes.iter().map(|strike| strike.trouble);
+            let mut lost_later = then.iter().map(|then| then.trouble);
+            let dead = |trouble| matches!(trouble, TroubleKind::Dead | TroubleKind::Freeze);
+            if until == Until::Home && (lost.any(dead) || lost_later.any(dead)) {
+                let found = "home, with a server that is Dead or frozen".to_owned();
+                let expected = "until = \"function\": nothing brings it home";
+                return Err(check.refuse(&case.name, "until", found, expected));
+            }
             cases.push(Self {
                 suite: file.name.get_ref().clone(),
                 case: name.clone(),
                 suite_title: file.title.clone(),
                 title: case.title.clone(),
-                strikes: check.strikes(&case.troubles, servers)?,
-                then: check.then(case)?,
-                moment,
-                until: file.until,
+                conditions: Conditions {
+                    activation: case.activation,
+                    topology: case.topology,
+                    stress: check.stress(case.stress.as_ref().unwrap_or(&file.stress))?,
+                },
+                survey,
+                then,
+                strikes,
+                moment: timed.moment,
+                until,
                 profile: file.profile,
-                poll: Duration::from_millis(*file.poll_ms.get_ref()),
+                poll: timed.poll,
                 repeats: *file.repeats.get_ref(),
-                measures: file.measures.get_ref().clone(),
+                measures: timed.measures.clone(),
             });
         }
         let wanted = |measure: &Measure| {
@@ -150,11 +201,13 @@ impl Experiment {
                 .flat_map(|case| case.strikes.iter().map(move |s| (case, s)));
             strikes.any(|(case, strike)| case.wants(*measure, strike.trouble))
         };
-        if let Some(measure) = file.measures.get_ref().iter().find(|m| !wanted(m)) {
+        if let (Some(measure), Some(at)) =
+            (timed.measures.iter().find(|m| !wanted(m)), &file.measures)
+        {
             let found = format!("{measure:?}").to_lowercase();
             let expected = "only what some case has: St1 is cured without a backup VM, and with \
                             until = \"function\" servers are not awaited";
-            return Err(check.refuse(&file.measures, "measures", found, expected));
+            return Err(check.refuse(at, "measures", found, expected));
         }
         Ok(cases)
     }
@@ -169,97 +222,6 @@ impl Experiment {
             source,
         })?;
         Self::parse(&path.display().to_string(), &text, servers)
-    }
-}
-
-/// A file that is being checked.
-struct Check<'a> {
-    origin: &'a str,
-    text: &'a str,
-}
-
-impl Check<'_> {
-    fn refuse<T>(
-        &self,
-        at: &Spanned<T>,
-        field: &'static str,
-        found: String,
-        expected: impl Into<String>,
-    ) -> SpecError {
-        let at = at.span().start.min(self.text.len());
-        SpecError::Value {
-            origin: self.origin.to_owned(),
-            line: self.text[..at].matches('\n').count() + 1,
-            field,
-            found,
-            expected: expected.into(),
-        }
-    }
-
-    fn word(&self, name: &Spanned<String>) -> Result<(), SpecError> {
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        let text = name.get_ref();
-        if text.is_empty() || !text.chars().all(plain) {
-            let expected = "a word of lower-case letters, digits and `-`";
-            return Err(self.refuse(name, "name", format!("{text:?}"), expected));
-        }
-        Ok(())
-    }
-
-    fn range<T: PartialOrd + Copy + fmt::Display>(
-        &self,
-        value: &Spanned<T>,
-        field: &'static str,
-        range: RangeInclusive<T>,
-        unit: &str,
-    ) -> Result<(), SpecError> {
-        if range.contains(value.get_ref()) {
-            return Ok(());
-        }
-        let expected = format!("{} to {}{unit}", range.start(), range.end());
-        Err(self.refuse(value, field, value.get_ref().to_string(), expected))
-    }
-
-    /// What follows: only a backup VM has a host.
-    fn then(&self, case: &CaseInFile) -> Result<Option<Then>, SpecError> {
-        let Some(then) = &case.then else {
-            return Ok(None);
-        };
-        let host_of = &then.get_ref().host_of;
-        let mut troubles = case.troubles.get_ref().iter();
-        let moved =
-            troubles.any(|(server, trouble)| server.get_ref() == host_of && trouble.needs_backup());
-        if moved && then.get_ref().trouble.needs_backup() {
-            return Ok(Some(then.get_ref().clone()));
-        }
-        let found = format!("{:?} for the host of {host_of:?}", then.get_ref().trouble);
-        let expected = "the loss (Nt1, Nt2, Cut, Freeze) of the host of a server of `troubles` that \
-                        needs a backup VM";
-        Err(self.refuse(then, "then", found, expected))
-    }
-
-    /// What befalls whom, in ring order.
-    fn strikes(
-        &self,
-        troubles: &Spanned<BTreeMap<Spanned<String>, TroubleKind>>,
-        servers: &[&str],
-    ) -> Result<Vec<Strike>, SpecError> {
-        let known = servers.join(", ");
-        if troubles.get_ref().is_empty() {
-            let expected = format!("a trouble for at least one of {known}");
-            return Err(self.refuse(troubles, "troubles", "empty".to_owned(), expected));
-        }
-        let mut strikes = Vec::new();
-        for (server, trouble) in troubles.get_ref() {
-            let Some(place) = servers.iter().position(|name| name == server.get_ref()) else {
-                let found = format!("for {:?}", server.get_ref());
-                return Err(self.refuse(server, "troubles", found, format!("one of {known}")));
-            };
-            let (server, trouble) = (server.get_ref().clone(), *trouble);
-            strikes.push((place, Strike { server, trouble }));
-        }
-        strikes.sort_by_key(|(place, _)| *place);
-        Ok(strikes.into_iter().map(|(_, strike)| strike).collect())
     }
 }
 
@@ -331,14 +293,51 @@ troubles = { web1 = "St1", ftp = "Nt2" }
             @r#"x.toml:3: `moment` is "soon"; expected a part of the interval such as "t_im/2", or a time such as "3.5 s""#);
         insta::assert_snapshot!(refused("poll_ms = 100", "poll_ms = 0"),
             @"x.toml:5: `poll_ms` is 0; expected 20 to 10000 ms");
-        insta::assert_snapshot!(refused("title = \"Web", "then = { host_of = \"web1\", trouble = \"Cut\" }\ntitle = \"Web"),
-            @r#"x.toml:11: `then` is Cut for the host of "web1"; expected the loss (Nt1, Nt2, Cut, Freeze) of the host of a server of `troubles` that needs a backup VM"#);
+        insta::assert_snapshot!(refused("title = \"Web", "then = [{ host_of = \"web1\", trouble = \"Cut\" }]\ntitle = \"Web"),
+            @r#"x.toml:11: `then` is Cut for host_of "web1"; expected the loss (St2, Nt1, Nt2, Cut, Dead, Freeze) of another `server`, or of the host (`host_of`) of one in trouble that needs a backup VM"#);
+        insta::assert_snapshot!(refused("title = \"Web", "then = [{ server = \"ftp\", trouble = \"Cut\" }]\ntitle = \"Web"),
+            @r#"x.toml:11: `then` is Cut for server "ftp"; expected the loss (St2, Nt1, Nt2, Cut, Dead, Freeze) of another `server`, or of the host (`host_of`) of one in trouble that needs a backup VM"#);
+        insta::assert_snapshot!(refused("title = \"Web", "stress = { dns = 512 }\ntitle = \"Web"),
+            @r#"x.toml:11: `stress` is for "dns"; expected one of ftp, web1"#);
+        insta::assert_snapshot!(refused("title = \"Web", "stress = { ftp = 8192 }\ntitle = \"Web"),
+            @"x.toml:11: `stress` is 8192; expected 1 to 7168 MB, as on the paper's servers");
+        insta::assert_snapshot!(refused("title = \"Web", "survey = \"machines\"\ntitle = \"Web"),
+            @"x.toml:10: `troubles` is given with a survey; expected what befalls which server, or a `survey` instead");
+        insta::assert_snapshot!(refused("troubles = { web1 = \"St1\", ftp = \"Nt2\" }", "survey = { activation = { of = \"ftp\", on = \"ftp\", under = [\"none\"] } }"),
+            @"x.toml:3: `moment` is given; expected nothing of it in a file without troubles");
+        insta::assert_snapshot!(refused("moment = \"t_im/2\"\n", ""),
+            @r#"x.toml:8: `moment` is missing; expected a part of the interval such as "t_im/2", or a time such as "3.5 s""#);
+        insta::assert_snapshot!(refused("until = \"function\"\nmeasures = [\"function\", \"target\"]\n[[case]]\nname = \"st1-nt2\"\ntitle = \"Web 1 stops, FTP is shut down\"\ntroubles = { web1 = \"St1\", ftp = \"Nt2\" }", "measures = [\"function\"]\n[[case]]\nname = \"dead\"\ntitle = \"FTP is gone\"\ntroubles = { ftp = \"Dead\" }"),
+            @r#"x.toml:9: `until` is home, with a server that is Dead or frozen; expected until = "function": nothing brings it home"#);
         insta::assert_snapshot!(refused("\"Nt2\"", "\"St1\""),
             @r#"x.toml:8: `measures` is function; expected only what some case has: St1 is cured without a backup VM, and with until = "function" servers are not awaited"#);
         insta::assert_snapshot!(refused("\"St1\"", "\"St2\""),
             @r#"x.toml:8: `measures` is target; expected only what some case has: St1 is cured without a backup VM, and with until = "function" servers are not awaited"#);
         insta::assert_snapshot!(refused("st1-nt2", "St1"),
             @r#"x.toml:10: `name` is "St1"; expected a word of lower-case letters, digits and `-`"#);
+    }
+
+    #[test]
+    fn a_survey_needs_two_servers_and_has_no_trouble() {
+        let refused = |survey: &str| {
+            let text = format!(
+                "name = \"x\"\ntitle = \"X\"\nprofile = \"paper\"\nrepeats = 1\n[[case]]\nname = \"y\"\n\
+                 title = \"Y\"\n{survey}\n"
+            );
+            let error = Experiment::parse("x.toml", &text, &SERVERS).map(drop);
+            error.map_or_else(|error| error.to_string(), |()| "good".to_owned())
+        };
+        let on = |on: &str| {
+            format!(
+                "survey = {{ activation = {{ of = \"ftp\", on = \"{on}\", under = [\"jobs\"] }} }}"
+            )
+        };
+        assert_eq!(refused(&on("web1")), "good");
+        insta::assert_snapshot!(refused(&on("ftp")),
+            @r#"x.toml:8: `survey` is of "ftp" on "ftp"; expected two of ftp, web1"#);
+        let then = "then = [{ server = \"ftp\", trouble = \"Cut\" }]";
+        insta::assert_snapshot!(refused(&format!("{then}\n{}", on("web1"))),
+            @"x.toml:8: `then` is given; expected nothing that follows a survey");
     }
 
     #[test]

@@ -1,17 +1,20 @@
 //! An experiment as data: what breaks, when, and what is read off.
 //!
-//! One TOML file an experiment of the paper, with its cases; `file` reads and checks it.
+//! One TOML file an experiment of the paper, with its cases; `file` reads it, `check` refuses what cannot be
+//! carried out.
 
+mod check;
 mod file;
 
 pub use file::SpecError;
 
-use ringward::cluster::Profile;
+use ringward::cluster::{Activation, Profile, Topology};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-/// The paper's four kinds of trouble (section 4.3), and two more.
+/// The paper's four kinds of trouble (section 4.3), and three more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TroubleKind {
     /// The service stops; restarting its program cures it.
@@ -24,6 +27,8 @@ pub enum TroubleKind {
     Nt2,
     /// The server's power fails. It starts when it is woken, as after [`Self::Nt2`].
     Cut,
+    /// The same for good: nothing wakes it.
+    Dead,
     /// The server stands still and keeps its power: nothing wakes it.
     Freeze,
 }
@@ -99,14 +104,77 @@ pub struct Strike {
     pub trouble: TroubleKind,
 }
 
-/// What befalls another server once the functions are recovered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What befalls one more server once the functions are recovered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Then {
-    /// The one that hosts the backup VM of this server.
-    pub host_of: String,
+    /// Which.
+    #[serde(flatten)]
+    pub whom: Whom,
     /// What.
     pub trouble: TroubleKind,
+}
+
+/// The server that is struck later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Whom {
+    /// The one of this name.
+    Server(String),
+    /// The one that hosts the backup VM of this server by then.
+    HostOf(String),
+}
+
+/// What a case changes of the cluster before anything strikes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Conditions {
+    /// How backup VMs are activated, if not by default.
+    pub activation: Option<Activation>,
+    /// Who manages whom, if not by default.
+    pub topology: Option<Topology>,
+    /// Memory stress, by server: how much is taken, of [`PAPERS_MEMORY_MB`].
+    pub stress: BTreeMap<String, u32>,
+}
+
+/// Memory of the paper's servers (Table 3). Ours have less, and stress takes the same part of it.
+pub const PAPERS_MEMORY_MB: u32 = 8192;
+
+impl Conditions {
+    /// Whether the cluster must be set up anew for them.
+    #[must_use]
+    pub fn change_settings(&self) -> bool {
+        self.activation.is_some() || self.topology.is_some()
+    }
+}
+
+/// What is measured on machines that nothing befalls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Survey {
+    /// What the machines are like (Table 3).
+    Machines,
+    /// T_v of a backup VM on a busy host (Fig. 16).
+    Activation {
+        /// The server whose function the VM takes over.
+        of: String,
+        /// Where it starts.
+        on: String,
+        /// What keeps that server busy, one after the other.
+        under: Vec<Load>,
+    },
+}
+
+/// What keeps a server busy (section 4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Load {
+    /// Nothing.
+    None,
+    /// 50 simultaneous downloads of files by FTP.
+    Downloads,
+    /// 50 simultaneous uploads.
+    Uploads,
+    /// 50 simultaneous programs that draw random numbers.
+    Jobs,
 }
 
 /// A checked experiment: one case of a file.
@@ -120,10 +188,14 @@ pub struct Experiment {
     pub suite_title: String,
     /// One line for lists and reports.
     pub title: String,
-    /// What is done, all at the same moment, at least one.
+    /// What the cluster is like when the trouble strikes.
+    pub conditions: Conditions,
+    /// What is measured of machines at rest; nothing strikes them then.
+    pub survey: Option<Survey>,
+    /// What is done, all at the same moment.
     pub strikes: Vec<Strike>,
-    /// What follows once the functions are recovered.
-    pub then: Option<Then>,
+    /// What follows once the functions are recovered, each when those before it are.
+    pub then: Vec<Then>,
     /// When the trouble strikes.
     pub moment: Moment,
     /// How far a run goes.
@@ -163,6 +235,12 @@ impl Experiment {
             Measure::Disconnection => true,
         };
         possible && self.measures.contains(&measure)
+    }
+
+    /// The way of activating backup VMs that is in force.
+    #[must_use]
+    pub fn activation(&self) -> Activation {
+        self.conditions.activation.unwrap_or_default()
     }
 
     /// Whether some function moves to a backup VM.

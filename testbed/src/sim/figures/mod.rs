@@ -12,11 +12,13 @@
 mod terms;
 mod text;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use ringward::cluster::{Activation, Profile};
+use ringward::cluster::{Activation, Profile, Topology};
 
+use super::scenario::settings;
 use super::watch::{Plan, Seen, watch};
 use crate::experiment::spec::{Strike, TroubleKind, Until};
 use crate::report::analytical::{Parameters, Span};
@@ -34,10 +36,10 @@ fn plan(troubles: &[(&str, TroubleKind)], phase: f64, together: bool) -> Plan {
     };
     Plan {
         ring: RING.map(str::to_owned).to_vec(),
-        profile: Profile::Paper,
-        activation: Activation::Restore,
+        settings: settings(Profile::Paper, Topology::Ring, Activation::Restore),
+        stress: BTreeMap::new(),
         strikes: troubles.iter().map(strike).collect(),
-        then: None,
+        then: Vec::new(),
         phase: Duration::from_secs_f64(phase),
         until: Until::Home,
         together,

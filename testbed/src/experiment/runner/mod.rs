@@ -3,25 +3,28 @@
 //! Whatever happens on the way, everything is collected and judged at the end, so that a run that
 //! failed can be understood from its directory alone.
 
+mod strike;
+
+use super::atrest;
 use super::calibrate::{self, Needs};
 use super::client;
 use super::clocks::Clocks;
 use super::collect;
-use super::cycle::{self, Cycle};
-use super::fault;
+use super::conditions;
 use super::follow::Follower;
 use super::plan::{Plan, Step};
 use super::progress::Progress;
 use super::ring::RingState;
 use super::rundir::RunDir;
 use super::site::{self, Site, SiteServer, node};
-use super::spec::{Experiment, Strike, TroubleKind};
+use super::spec::{Experiment, Strike, Survey, Until};
+use super::survey::{self, UnderLoad};
 use crate::report::analytical::Characteristics;
 use crate::report::calibration::Calibration;
 use crate::report::clock;
 use crate::report::story::{Milestone, Story};
-use anyhow::{Context, bail};
-use ringward::cluster::{Activation, Settings, Timings};
+use anyhow::bail;
+use ringward::cluster::{Settings, Timings};
 use std::time::Duration;
 
 /// Between two looks at what is awaited. Each starts programs in emulated machines; the times of the
@@ -50,10 +53,23 @@ pub struct Run<'a> {
     pub(super) looks: Vec<(Duration, RingState)>,
     /// Clocks before the trouble and at the end.
     pub(super) clocks: [Clocks; 2],
-    /// When the trouble was made, by the lab's clock.
-    pub(super) struck: Option<Duration>,
-    /// The host that was struck when the functions were recovered, with the moment.
-    pub(super) again: Option<(Strike, Duration)>,
+    /// What was done, stage by stage.
+    pub(super) stages: Vec<Stage>,
+    /// What was measured of the machines at rest.
+    pub(super) under_load: UnderLoad,
+}
+
+/// What was done at one moment.
+#[derive(Debug, Clone)]
+pub(super) struct Stage {
+    /// When, by the lab's clock.
+    pub(super) at: Duration,
+    /// What befell whom.
+    pub(super) strikes: Vec<Strike>,
+    /// The server whose backup VM was lost with its host.
+    pub(super) hosted: Option<String>,
+    /// How many looks at the ring there were when all functions were served again.
+    pub(super) looks: usize,
 }
 
 impl<'a> Run<'a> {
@@ -67,7 +83,7 @@ impl<'a> Run<'a> {
         let timings = Timings::profile(experiment.profile);
         let targets = experiment.targets();
         let target = targets.first().map_or("", String::as_str);
-        let known = calibration.characteristics(target, Activation::default(), None);
+        let known = calibration.characteristics(target, experiment.activation(), None);
         let plan = Plan::new(experiment, &timings, known);
         let servers = site.servers();
         Self {
@@ -83,8 +99,8 @@ impl<'a> Run<'a> {
             settings: None,
             looks: Vec::new(),
             clocks: Default::default(),
-            struck: None,
-            again: None,
+            stages: Vec::new(),
+            under_load: UnderLoad::new(),
         }
     }
 
@@ -116,13 +132,8 @@ impl<'a> Run<'a> {
 
     /// What was done so far, and to whom.
     pub(super) fn all_strikes(&self) -> Vec<Strike> {
-        let again = self.again.iter().map(|(strike, _)| strike);
-        self.experiment
-            .strikes
-            .iter()
-            .chain(again)
-            .cloned()
-            .collect()
+        let strikes = self.stages.iter().map(|stage| &stage.strikes);
+        strikes.flatten().cloned().collect()
     }
 
     /// Where the run was made.
@@ -138,13 +149,17 @@ impl<'a> Run<'a> {
         folder: &str,
     ) -> anyhow::Result<()> {
         self.prepare(fresh, needs)?;
+        self.set_conditions()?;
         self.await_regular(Step::Regular)?;
         collect::management(self.site, dir, folder, "before");
         self.read_settings()?;
+        if let Some(survey) = &self.experiment.survey {
+            return self.survey(survey);
+        }
         for (target, _) in self.strikes()? {
             client::start(self.site, &target, self.experiment.poll)?;
         }
-        self.await_step(Step::Served, Self::unserved)?;
+        self.await_step(Step::Served, |run| run.unserved())?;
         self.follower = Some(Follower::start(self.site)?);
         let names: Vec<String> = self.machines();
         self.clocks[0] = Clocks::read(self.site, names.iter().map(String::as_str));
@@ -153,15 +168,62 @@ impl<'a> Run<'a> {
         if self.plan.find(Step::Function).is_some() {
             self.await_milestone(Step::Function, Milestone::FunctionRecovered)?;
             // For the audit; the recovery does not wait for a machine that is slow to answer.
-            if let Err(error) = self.look() {
-                self.progress
-                    .note(&format!("no look at the ring: {error:#}"));
+            match self.look() {
+                Ok(()) => self.recovered(),
+                Err(error) => self
+                    .progress
+                    .note(&format!("no look at the ring: {error:#}")),
             }
         }
-        self.strike_again()?;
-        self.await_step(Step::ServedAgain, Self::unserved)?;
+        self.strike_on()?;
+        self.await_step(Step::ServedAgain, |run| run.unserved())?;
         self.await_milestone(Step::Target, Milestone::TargetRecovered)?;
         self.await_regular(Step::Home)
+    }
+
+    /// Brings the cluster into the conditions that the experiment asks for.
+    fn set_conditions(&mut self) -> anyhow::Result<()> {
+        let Some((index, phase)) = self.plan.find(Step::Conditions) else {
+            return Ok(());
+        };
+        self.progress.begin(index, phase);
+        let (progress, began) = (&mut self.progress, self.site.now());
+        let mut say = |text: &str| progress.note(text);
+        let conditions = &self.experiment.conditions;
+        conditions::set(&*self.site, &self.servers, conditions, &mut say)?;
+        self.progress
+            .end(phase, self.site.now().saturating_sub(began));
+        Ok(())
+    }
+
+    /// Measures what machines at rest are asked for. What they are like was measured before, with what
+    /// other experiments need of it.
+    fn survey(&mut self, survey: &Survey) -> anyhow::Result<()> {
+        if *survey == Survey::Machines {
+            let names: Vec<&str> = self.servers.iter().map(|s| s.name.as_str()).collect();
+            let needs = calibrate::needs(std::slice::from_ref(self.experiment), &names);
+            let lacking = calibrate::lacking(&calibrate::kept(&*self.site)?, &needs);
+            if !lacking.is_empty() {
+                let names: Vec<&str> = lacking.keys().map(String::as_str).collect();
+                bail!(
+                    "not all was measured of {}: see what was said about it, and run with --fresh",
+                    names.join(", ")
+                );
+            }
+        }
+        let (Survey::Activation { of, on, under }, Some((index, phase))) =
+            (survey, self.plan.find(Step::Surveyed))
+        else {
+            return Ok(());
+        };
+        self.progress.begin(index, phase);
+        let (progress, began) = (&mut self.progress, self.site.now());
+        let mut say = |text: &str| progress.note(text);
+        let (site, servers) = (&*self.site, &self.servers);
+        self.under_load = survey::activations(site, servers, [of, on], under, &mut say)?;
+        self.progress
+            .end(phase, self.site.now().saturating_sub(began));
+        Ok(())
     }
 
     fn prepare(&mut self, fresh: bool, needs: &Needs) -> anyhow::Result<()> {
@@ -292,7 +354,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn unserved(&mut self) -> anyhow::Result<Option<String>> {
+    fn unserved(&self) -> anyhow::Result<Option<String>> {
         for target in &self.targets {
             if let Some(reason) = client::unserved(self.site, target)? {
                 return Ok(Some(reason));
@@ -323,110 +385,6 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Makes the trouble at its moment after the next S that a manager outside the trouble logs.
-    fn strike(&mut self) -> anyhow::Result<()> {
-        let t_im = self
-            .settings
-            .as_ref()
-            .map(|s| s.timings.t_im)
-            .unwrap_or_default();
-        let moment = self.experiment.moment.after_s(t_im);
-        let names: Vec<&str> = self.servers.iter().map(|s| s.name.as_str()).collect();
-        let watch = cycle::watch(&names, &self.targets)?;
-        let (mut cycle, mut strike) = (Cycle::default(), None);
-        self.await_step(Step::Cycle, |run| {
-            let Some(follower) = &mut run.follower else {
-                return Ok(None);
-            };
-            for (server, entry) in follower.poll(run.site)? {
-                if server != watch {
-                    continue;
-                }
-                if let Some(s) = cycle.begins(&entry) {
-                    // When the line was read too late for this round, the next ones follow T_im
-                    // apart.
-                    let mut at = run.clocks[0].to_lab(&watch, s) + moment;
-                    while at < run.site.now() && !t_im.is_zero() {
-                        at += t_im;
-                    }
-                    strike = Some(at);
-                }
-            }
-            Ok(strike
-                .is_none()
-                .then(|| format!("{watch} logged no new cycle")))
-        })?;
-        let strike = strike.context("no cycle was found")?;
-        self.await_step(Step::Moment, |run| {
-            let left = strike.saturating_sub(run.site.now());
-            if left > LOOK_EVERY {
-                return Ok(Some(format!("{:.1} s to go", left.as_secs_f64())));
-            }
-            run.site.sleep(left)?;
-            Ok(None)
-        })?;
-        self.struck = Some(self.site.now());
-        for (target, trouble) in self.strikes()? {
-            self.progress.note(&fault::describe(trouble, &target));
-            fault::strike(self.site, trouble, &target)?;
-        }
-        Ok(())
-    }
-
-    /// Strikes the host of a backup VM, and waits until its own function and the one that it hosted
-    /// are served elsewhere.
-    fn strike_again(&mut self) -> anyhow::Result<()> {
-        let Some(then) = &self.experiment.then else {
-            return Ok(());
-        };
-        let (host_of, trouble) = (then.host_of.clone(), then.trouble);
-        let host = self.story().host(&host_of).map(str::to_owned);
-        let host = host.with_context(|| format!("no log tells who hosts the VM of {host_of}"))?;
-        let server = self.servers.iter().find(|server| server.name == host);
-        let server = server
-            .cloned()
-            .with_context(|| format!("the site has no server {host}"))?;
-        client::start(self.site, &server, self.experiment.poll)?;
-        self.targets.push(host.clone());
-        self.await_step(Step::Served, Self::unserved)?;
-        let t_im = self.settings.as_ref().map(|s| s.timings.t_im);
-        let moment = self.experiment.moment.after_s(t_im.unwrap_or_default());
-        self.site.sleep(moment)?;
-        let at = self.site.now();
-        self.progress.note(&fault::describe(trouble, &server));
-        fault::strike(self.site, trouble, &server)?;
-        self.again = Some((
-            Strike {
-                server: host.clone(),
-                trouble,
-            },
-            at,
-        ));
-        self.await_step(Step::Again, |run| {
-            run.follow()?;
-            let story = run.story();
-            let lacks = |function: &&String| {
-                // The old host is out, so that on another one it is a later recovery.
-                story.host(function).is_none_or(|on| on == host)
-            };
-            let missing = [&host_of, &host].into_iter().find(lacks);
-            Ok(missing.map(|function| format!("{function} is not recovered elsewhere")))
-        })?;
-        self.look()
-    }
-
-    /// The servers in trouble, each with what befalls it.
-    fn strikes(&self) -> anyhow::Result<Vec<(SiteServer, TroubleKind)>> {
-        let find = |strike: &Strike| {
-            let mut servers = self.servers.iter();
-            let server = servers.find(|server| server.name == strike.server);
-            let server =
-                server.with_context(|| format!("the site has no server {}", strike.server))?;
-            Ok((server.clone(), strike.trouble))
-        };
-        self.experiment.strikes.iter().map(find).collect()
-    }
-
     fn machines(&self) -> Vec<String> {
         let servers = self.servers.iter().map(|server| server.name.clone());
         servers.chain([node::CLIENT.to_owned()]).collect()
@@ -441,7 +399,7 @@ impl<'a> Run<'a> {
         if let Some((index, phase)) = &phase {
             self.progress.begin(*index, phase);
         }
-        if self.struck.is_some() {
+        if !self.stages.is_empty() {
             // For a run that failed: what the logs said last, and how it looks now.
             if let Err(error) = self.follow().and_then(|()| self.look()) {
                 dir.lacks(format!("a last look at the ring: {error:#}"));
@@ -455,6 +413,13 @@ impl<'a> Run<'a> {
                 dir.lacks(format!(
                     "the end of the client's accesses to {target}: {error:#}"
                 ));
+            }
+        }
+        if self.experiment.until == Until::Function {
+            // Servers that still recover would be slow to hand out anything.
+            for server in self.servers.iter().filter(|s| self.site.is_on(&s.name)) {
+                // One that is just starting has nothing to end.
+                let _ = self.site.start(&server.name, &atrest::REST);
             }
         }
         let accesses: Vec<(String, String)> = targets

@@ -1,0 +1,169 @@
+//! T_v on a busy host (section 4.4, Fig. 16): the backup VM of one server started on another that the
+//! client keeps busy, while the managers are at rest.
+
+use super::atrest::{rest, wait};
+use super::calibrate;
+use super::site::{self, Site, SiteServer, node};
+use super::spec::Load;
+use crate::report::calibration::ServerTimes;
+use anyhow::Context;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+const WITHIN: Duration = Duration::from_secs(60);
+/// How many at the same time; the paper's number.
+const MANY: usize = 50;
+/// Where uploads go on file server 2. The appliance's FTP server is read-only and so is its mount: a second
+/// one with a mount of its own runs while they last.
+const UPLOADS: &str = "/data/ftp/uploads";
+const PORT: &str = "2121";
+const UNIT: &str = "--unit=load";
+/// Transfers take turns slowly on emulated machines.
+const UNDER_WAY: Duration = Duration::from_secs(30);
+
+/// T_v under each load, in seconds, as `ringward backup verify` measures it.
+pub type UnderLoad = Vec<(Load, ServerTimes)>;
+
+/// Measures. The site must be prepared anew afterwards.
+///
+/// # Errors
+/// When the managers cannot be brought to rest, a load does not begin, or the VM does not start.
+pub fn activations(
+    site: &dyn Site,
+    servers: &[SiteServer],
+    [of, on]: [&str; 2],
+    loads: &[Load],
+    say: &mut dyn FnMut(&str),
+) -> anyhow::Result<UnderLoad> {
+    let host = servers.iter().find(|server| server.name == on);
+    let host = host.with_context(|| format!("the site has no server {on}"))?;
+    say("bringing the managers to rest");
+    rest(site, servers)?;
+    let mut all = Vec::new();
+    for load in loads {
+        say(&format!(
+            "starting the backup VM of {of} on {on} under {}",
+            words(*load)
+        ));
+        begin(site, host, *load).with_context(|| format!("beginning {}", words(*load)))?;
+        let mut times = ServerTimes::default();
+        let measured = calibrate::activations(site, on, of, &mut times);
+        let ended = end(site, host, *load);
+        measured
+            .and(ended)
+            .with_context(|| format!("starting the VM under {}", words(*load)))?;
+        all.push((*load, times));
+    }
+    Ok(all)
+}
+
+/// A load as reports have it.
+#[must_use]
+pub fn words(load: Load) -> String {
+    match load {
+        Load::None => "no load".to_owned(),
+        Load::Downloads => format!("{MANY} downloads of 1 MB files"),
+        Load::Uploads => format!("{MANY} uploads of 1 MB files"),
+        Load::Jobs => format!("{MANY} programs that draw random numbers"),
+    }
+}
+
+fn begin(site: &dyn Site, host: &SiteServer, load: Load) -> anyhow::Result<()> {
+    let run = |node: &str, script: &str| {
+        let argv = [
+            "systemd-run",
+            "--quiet",
+            "--collect",
+            UNIT,
+            "sh",
+            "-c",
+            script,
+        ];
+        site::output(site, node, &argv, WITHIN).map(drop)
+    };
+    match load {
+        Load::None => return Ok(()),
+        Load::Downloads => run(node::CLIENT, &transfers(&host.ip.to_string(), load))?,
+        Load::Uploads => {
+            let free = format!("mkdir -p {UPLOADS} && chmod 777 {UPLOADS} && rm -f {UPLOADS}/*");
+            site::output(site, node::FILE2, &["sh", "-c", &free], WITHIN)?;
+            let argv = ["sh", "-c", MOUNT];
+            site::output(site, &host.name, &argv, WITHIN)?;
+            run(&host.name, &upload_server())?;
+            run(node::CLIENT, &transfers(&host.ip.to_string(), load))?;
+        }
+        Load::Jobs => run(
+            &host.name,
+            &format!("for i in $(seq {MANY}); do awk 'BEGIN {{ for (;;) rand() }}' & done; wait"),
+        )?,
+    }
+    wait(site, UNDER_WAY, || {
+        let busy = busy(site, host, load)?;
+        Ok((busy < MANY).then(|| format!("{busy} of {MANY} are under way")))
+    })
+}
+
+/// The client's part: all at once, again and again.
+fn transfers(ip: &str, load: Load) -> String {
+    let mut script = "cd /run; head -c 1048576 /dev/urandom > file; (".to_owned();
+    for number in 0..MANY {
+        // Writing to a string cannot fail.
+        let _ = match load {
+            Load::Uploads => write!(
+                script,
+                "echo upload-file=file; echo url=ftp://{ip}:{PORT}/uploads/{number};"
+            ),
+            _ => write!(
+                script,
+                "echo url=ftp://{ip}/pub/1MB.bin; echo output=/dev/null;"
+            ),
+        };
+    }
+    let _ = write!(
+        script,
+        ") > transfers; while :; do curl --silent --parallel --parallel-immediate --parallel-max {MANY} \
+         --config transfers; done"
+    );
+    script
+}
+
+/// The service program once more, at another port, for writing as well.
+fn upload_server() -> String {
+    format!(
+        "exec vsftpd /etc/vsftpd.conf -olisten_port={PORT} -owrite_enable=YES -oanon_upload_enable=YES \
+         -oanon_other_write_enable=YES -oanon_root=/run/uploads -opasv_min_port=40100 -opasv_max_port=40199"
+    )
+}
+
+/// The FTP tree on file server 2 once more, for writing.
+const MOUNT: &str = "mkdir -p /run/uploads
+mount -t nfs4 -o vers=4.2,sec=sys,soft,timeo=20,retrans=2,nosharecache file2:/data/ftp /run/uploads";
+
+/// How many transfers or programs are under way; of uploads, how many files came.
+fn busy(site: &dyn Site, host: &SiteServer, load: Load) -> anyhow::Result<usize> {
+    let (node, count) = match load {
+        Load::None => return Ok(0),
+        Load::Jobs => (host.name.as_str(), "pgrep -c -x awk".to_owned()),
+        // Connections that carry data, at the server's side.
+        Load::Downloads => (host.name.as_str(), SESSIONS.to_owned()),
+        Load::Uploads => (
+            node::FILE2,
+            format!("find {UPLOADS} -type f -size +0 | wc -l"),
+        ),
+    };
+    let ran = site.exec(node, &["sh", "-c", &count], WITHIN)?;
+    Ok(ran.text().trim().parse().unwrap_or(0))
+}
+
+/// A session has two processes, and one listens.
+const SESSIONS: &str = "echo $((($(pgrep -c -x vsftpd) - 1) / 2))";
+
+fn end(site: &dyn Site, host: &SiteServer, load: Load) -> anyhow::Result<()> {
+    if load == Load::None {
+        return Ok(());
+    }
+    for node in [node::CLIENT, &host.name] {
+        site.exec(node, &["systemctl", "stop", "load.service"], WITHIN)?;
+    }
+    Ok(())
+}
