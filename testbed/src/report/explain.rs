@@ -178,9 +178,8 @@ mod tests {
     use crate::report::figures::Measured;
     use crate::report::steps::Steps;
 
-    #[test]
-    fn the_step_that_took_the_time_is_named() {
-        let p = Parameters {
+    fn parameters(t_v: f64) -> Parameters {
+        Parameters {
             settings: analytical::Settings {
                 t_im: 10.0,
                 t_nd: 2.0,
@@ -191,9 +190,14 @@ mod tests {
                 t_ts: 25.0,
                 t_tr: 30.0,
                 t_se: 0.1,
-                t_v: 2.26,
+                t_v,
             },
-        };
+        }
+    }
+
+    #[test]
+    fn the_step_that_took_the_time_is_named() {
+        let p = parameters(2.26);
         let strike = Strike {
             server: "ftp".to_owned(),
             trouble: TroubleKind::Nt1,
@@ -228,20 +232,7 @@ mod tests {
 
     #[test]
     fn each_trouble_has_its_own_terms() {
-        let p = Parameters {
-            settings: analytical::Settings {
-                t_im: 10.0,
-                t_nd: 2.0,
-                t_sw: 3.0,
-                t_rc: 88.0,
-            },
-            characteristics: Characteristics {
-                t_ts: 25.0,
-                t_tr: 30.0,
-                t_se: 0.1,
-                t_v: 2.0,
-            },
-        };
+        let p = parameters(2.0);
         let said = |trouble, target: f64, start| {
             let strike = Strike {
                 server: "ftp".to_owned(),
