@@ -144,7 +144,6 @@ fn busy(site: &dyn Site, host: &SiteServer, load: Load) -> anyhow::Result<usize>
     let (node, count) = match load {
         Load::None => return Ok(0),
         Load::Jobs => (host.name.as_str(), "pgrep -c -x awk".to_owned()),
-        // Connections that carry data, at the server's side.
         Load::Downloads => (host.name.as_str(), SESSIONS.to_owned()),
         Load::Uploads => (
             node::FILE2,
