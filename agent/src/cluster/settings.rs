@@ -26,7 +26,8 @@ pub enum Activation {
     /// second and the memory of one VM a server.
     #[default]
     Standby,
-    /// Restored from the share when needed; takes seconds and no memory before.
+    /// Restored from the share when needed, which takes seconds. The peer that placement favours has
+    /// read the state before, into memory that whoever needs it takes back.
     Restore,
 }
 

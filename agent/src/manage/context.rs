@@ -116,10 +116,14 @@ impl Context {
         let name = record.claim.function.clone();
         let owner = |ledger: &Ledger| Some(ledger.away(&name)?.claim.owner.clone());
         let before = owner(&self.ledger);
+        let epoch = self.ledger.epoch(&name);
         let news = self.ledger.merge(record);
         if news {
             let after = owner(&self.ledger);
             self.superseded(&name);
+            if self.ledger.epoch(&name) > epoch && self.ledger.is_disputed(&name) {
+                self.read_all_again();
+            }
             if after.is_some() && before.is_none() {
                 self.forget_words();
             }

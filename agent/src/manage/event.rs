@@ -157,6 +157,8 @@ events! {
     Passive { owner: ServerName, epoch: Epoch } = ["passive: function claimed by ", ", epoch ", ""];
     /// Where the golden state of a function is kept loaded.
     StandbyPlaced { target: ServerName, host: ServerName } = ["", ": standby on ", ""];
+    /// The head has a golden state read into the page cache of this host.
+    StateCached { target: ServerName, host: ServerName } = ["", ": state cached on ", ""];
     /// The node's own tick was late: running examinations are thrown away.
     Late { late_ms: u64 } = ["own tick late by ", " ms, examinations thrown away"];
     /// The share does not answer.
@@ -358,6 +360,10 @@ mod tests {
                 epoch,
             },
             Event::StandbyPlaced {
+                target: ftp(),
+                host: proxy(),
+            },
+            Event::StateCached {
                 target: ftp(),
                 host: proxy(),
             },

@@ -35,9 +35,10 @@ pub(super) struct Grants {
     given: Moments,
     /// All claims were read since this server started.
     knows: bool,
-    /// All claims were read since this server last won one.
+    /// All claims were read since then.
     read_all: bool,
-    won: Now,
+    /// When this server last won a claim, or heard one of which it cannot tell what came before.
+    unsure: Now,
     /// Own claims that the share may or may not have, with when they were sent first.
     open: Vec<(Claim, Now)>,
     /// Since when this server is in the group, as far as it knows what it gave.
@@ -84,11 +85,16 @@ impl Context {
             self.noted(&claim.function, sent);
         }
         if won {
-            self.grants.read_all = false;
-            self.grants.won = self.now;
-            self.out.push(Output::ReadClaims(Query::All));
+            self.read_all_again();
         }
         self.grants.open.retain(|(open, _)| open != claim);
+    }
+
+    /// Until all claims were read once more this server's word may be worth nothing.
+    pub(super) fn read_all_again(&mut self) {
+        self.grants.read_all = false;
+        self.grants.unsure = self.now;
+        self.out.push(Output::ReadClaims(Query::All));
     }
 
     /// A claim became known: older ones of ours that are still open cannot be won any more.
@@ -114,7 +120,7 @@ impl Context {
     /// A reading of all claims began then.
     pub(super) fn noted_all(&mut self, begun: Now) {
         self.grants.knows = true;
-        self.grants.read_all |= begun >= self.grants.won;
+        self.grants.read_all |= begun >= self.grants.unsure;
     }
 
     /// A server is out of the group. What the others said while its word counted with theirs says
@@ -135,17 +141,18 @@ impl Context {
     /// Whether this server's word is worth nothing, to itself neither. It may have forgotten what it
     /// claimed before it restarted. It may have brought a server back into the group without knowing.
     /// Or it took one out, and has not looked since what that one had claimed before: of the others
-    /// nobody may know.
+    /// nobody may know. Or it knows a claim of a server that is out itself, and has not looked since
+    /// whether that one is back.
     fn is_mute(&self) -> bool {
         let mut open = self.grants.open.iter();
         let brings_home = open.any(|(claim, _)| {
             claim.purpose == Purpose::Home && self.ledger.away(&claim.function).is_some()
         });
-        let owns = || {
-            let mut away = self.ledger.all_away();
-            away.any(|record| record.claim.owner == self.config.me)
+        let looks = || {
+            let mut away = self.ledger.all_away().map(|record| &record.claim.owner);
+            away.any(|owner| *owner == self.config.me || self.ledger.away(owner).is_some())
         };
-        !self.grants.knows || brings_home || (!self.grants.read_all && owns())
+        !self.grants.knows || brings_home || (!self.grants.read_all && looks())
     }
 
     /// Whether a function may be claimed by us without our knowing.
@@ -359,5 +366,64 @@ impl Context {
         let before = self.grants.joined + timings.grant_ttl;
         let read = self.now + timings.self_ttl;
         given.unwrap_or_default().max(before).max(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::claim::State;
+    use super::super::io::Config;
+    use super::*;
+    use crate::cluster::{Group, Settings};
+
+    fn name(text: &str) -> ServerName {
+        text.parse().unwrap()
+    }
+
+    fn context() -> Context {
+        let mut context = Context::new(Config {
+            me: name("a"),
+            base: Group::parse("group", "1 a a.dat\n2 b b.dat\n3 c c.dat\n").unwrap(),
+            data: BTreeMap::new(),
+            settings: Settings::default(),
+            vm_memory_kb: BTreeMap::new(),
+            boot: 1,
+        });
+        context.noted_all(context.now);
+        context
+    }
+
+    fn away(function: &str, owner: &str) -> Record {
+        Record {
+            claim: Claim {
+                function: name(function),
+                epoch: Epoch(1),
+                owner: name(owner),
+                purpose: Purpose::Recover,
+            },
+            state: State::default(),
+        }
+    }
+
+    /// b is out, by a claim of ours, and c by one of b: either b lost c before, or it is back.
+    #[test]
+    fn who_does_not_know_whether_a_claimant_is_back_has_no_word() {
+        for order in [[("b", "a"), ("c", "b")], [("c", "b"), ("b", "a")]] {
+            let mut context = context();
+            for (function, owner) in order {
+                context.now = context.now + Duration::from_secs(1);
+                context.learn(away(function, owner));
+            }
+            assert!(context.others().next().is_none());
+            assert_eq!(context.evidence(&name("a")), Now::default());
+            let reads = |output: &Output| matches!(output, Output::ReadClaims(Query::All));
+            assert!(context.out.iter().any(reads));
+
+            context.noted_all(Now(context.now.0 - Duration::from_millis(1)));
+            assert_eq!(context.evidence(&name("a")), Now::default());
+            context.noted_all(context.now);
+            let end = context.now + context.timings().grant_ttl;
+            assert_eq!(context.evidence(&name("a")), end);
+        }
     }
 }

@@ -41,9 +41,13 @@ pub(super) struct Guest {
     /// Until when the guest itself holds the VIP; never later than `until`.
     told: Now,
     next_ask: Now,
+    /// When the order came.
+    ordered: Now,
     answered: Now,
     /// Whom to tell when it is gone, and the epoch of the order.
     confirm: Option<(ServerName, Epoch)>,
+    /// When the share is asked again, that did not answer.
+    recheck: Option<Now>,
 }
 
 impl Guest {
@@ -65,8 +69,10 @@ impl Guest {
             until: context.now + context.timings().t_va,
             told: Now::default(),
             next_ask: context.now,
+            ordered: context.now,
             answered: context.now,
             confirm: None,
+            recheck: None,
         }
     }
 
@@ -81,7 +87,8 @@ impl Guest {
     }
 
     pub(super) fn deadline(&self) -> Now {
-        self.next_ask.min(self.until)
+        let due = self.next_ask.min(self.until);
+        self.recheck.map_or(due, |at| at.min(due))
     }
 
     /// The order came again, or under a newer claim.
@@ -206,8 +213,19 @@ impl Guest {
         }
     }
 
-    /// The share could not be read.
+    /// The share could not be read. A file server that is only slow is asked again: for T_nd before the VM
+    /// starts, when another host might do, and for as long as the owner waits once it runs.
     pub(super) fn unread(&mut self, context: &mut Context, reason: &str) {
+        let again = context.now + context.timings().t_wait / 4;
+        let last = match self.stage {
+            Stage::Checking => self.ordered + context.timings().t_nd,
+            Stage::CheckingVip => self.until,
+            _ => Now::default(),
+        };
+        if again < last {
+            self.recheck = Some(again);
+            return;
+        }
         match self.stage {
             Stage::Checking => {
                 self.tell_activated(context, Some(format!("cannot check the claim: {reason}")));
@@ -297,6 +315,12 @@ impl Guest {
     pub(super) fn tick(&mut self, context: &mut Context) {
         if self.is_gone() {
             return;
+        }
+        let checking = matches!(self.stage, Stage::Checking | Stage::CheckingVip);
+        if self.recheck.take_if(|at| context.now >= *at).is_some() && checking {
+            context
+                .out
+                .push(Output::ReadClaims(Query::One(self.function.clone())));
         }
         if context.now >= self.until {
             if self.stage == Stage::Releasing {

@@ -129,7 +129,13 @@ impl Management {
         }
     }
 
+    /// Gives a claim for `target` back. One that somebody else made later settles ours too, and is theirs to
+    /// end: home is not claimed over their backup VM.
     pub(super) fn withdraw(&mut self, target: &ServerName) {
+        let away = self.context.ledger.away(target);
+        if away.is_some_and(|record| record.claim.owner != self.context.config.me) {
+            return;
+        }
         let claim = self.context.claim_next(target, Purpose::Home);
         let retry = self.context.now + self.context.timings().t_va;
         self.errands.insert(target.clone(), Errand { claim, retry });

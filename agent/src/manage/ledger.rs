@@ -66,6 +66,16 @@ impl Ledger {
         self.records.values()
     }
 
+    /// Whether `server` is out of the group and claimed by, or the claimant of, one that is out too. Which
+    /// claim came first cannot be told: a server that is out may be back and have claimed the other.
+    pub(super) fn is_disputed(&self, server: &ServerName) -> bool {
+        let Some(record) = self.away(server) else {
+            return false;
+        };
+        self.away(&record.claim.owner).is_some()
+            || self.all_away().any(|other| other.claim.owner == *server)
+    }
+
     /// All records of functions that are away.
     pub(super) fn all_away(&self) -> impl Iterator<Item = &Record> {
         self.all().filter(|record| record.is_away())

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Condition, Group, ServerCondition, ServerName, ServerType};
+use crate::cluster::{Activation, Condition, Group, ServerCondition, ServerName, ServerType};
 
 /// Average loads of one server, measured in two steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -134,6 +134,8 @@ pub struct Request<'a> {
     pub excluded: &'a [ServerName],
     /// The server where the golden state is loaded.
     pub standby: Option<&'a ServerName>,
+    /// How it is loaded: a paused VM has its memory already, a state in the page cache has none.
+    pub activation: Activation,
     /// Backup VMs a server runs beyond what its sample counted.
     pub vms: &'a BTreeMap<ServerName, u32>,
 }
@@ -177,11 +179,13 @@ impl<'a> Field<'a> {
     pub(super) fn choose(&self, request: &Request<'_>) -> Option<ServerName> {
         let vms = |name: &ServerName| request.vms.get(name).copied().unwrap_or(0);
         let loaded = |name: &ServerName| request.standby == Some(name);
+        let has_memory =
+            |name: &ServerName| loaded(name) && request.activation == Activation::Standby;
         let fits = |sample: &Sample| sample.am[1] >= (request.need_kb + RESERVE_KB) as f64;
         let able = self.servers.iter().filter(|(server, sample)| {
             server.name != *request.function
                 && !request.excluded.contains(&server.name)
-                && (loaded(&server.name) || sample.is_none_or(fits))
+                && (has_memory(&server.name) || sample.is_none_or(fits))
         });
         let mut first: Option<(&ServerName, f64)> = None;
         let mut standby = None;
@@ -215,13 +219,14 @@ fn idle(name: &ServerName) -> Sample {
 }
 
 /// Where each function's golden state should be kept loaded while all is healthy: each in turn
-/// on the host that placement would choose if those before it were running. `failed` are hosts
-/// (second) that did not load the state of a function (first).
+/// on the host that placement would choose if those before it were running. `functions` are their types
+/// and the memory that they need, KB; `failed` are hosts (second) that did not load the state of a
+/// function (first).
 pub fn standbys(
     group: &Group,
-    types: &BTreeMap<ServerName, ServerType>,
-    needs: &BTreeMap<ServerName, u64>,
+    functions: &BTreeMap<ServerName, (ServerType, u64)>,
     current: &BTreeMap<ServerName, ServerName>,
+    activation: Activation,
     failed: &[(ServerName, ServerName)],
     samples: &[Sample],
     running: &BTreeMap<ServerName, u32>,
@@ -230,7 +235,7 @@ pub fn standbys(
     let mut vms = running.clone();
     let mut placed = BTreeMap::new();
     for function in group.names() {
-        let Some(&server_type) = types.get(function) else {
+        let Some(&(server_type, need_kb)) = functions.get(function) else {
             continue;
         };
         let failed = failed.iter().filter(|(of, _)| of == function);
@@ -238,10 +243,11 @@ pub fn standbys(
         let request = Request {
             function,
             server_type,
-            need_kb: needs.get(function).copied().unwrap_or(0),
+            need_kb,
             group,
             excluded: &excluded,
             standby: current.get(function),
+            activation,
             vms: &vms,
         };
         if let Some(host) = field.choose(&request) {
@@ -320,7 +326,7 @@ mod tests {
         let function = name("a");
         let (b, c) = (name("b"), name("c"));
         let mut vms = BTreeMap::new();
-        let pick = |excluded: &[ServerName], standby, vms: &BTreeMap<_, _>| {
+        let pick_as = |activation, excluded: &[ServerName], standby, vms: &BTreeMap<_, _>| {
             let request = Request {
                 function: &function,
                 server_type: ServerType::Network,
@@ -328,12 +334,18 @@ mod tests {
                 group: &group,
                 excluded,
                 standby,
+                activation,
                 vms,
             };
             choose(&request, &samples)
         };
+        let pick = |excluded: &[ServerName], standby, vms: &BTreeMap<_, _>| {
+            pick_as(Activation::Standby, excluded, standby, vms)
+        };
         assert_eq!(pick(&[], None, &vms), Some(b.clone()));
         assert_eq!(pick(&[], Some(&c), &vms), Some(c.clone()), "loaded there");
+        let cached = pick_as(Activation::Restore, &[], Some(&c), &vms);
+        assert_eq!(cached, Some(b.clone()), "cached only, and no room");
         assert_eq!(
             pick(std::slice::from_ref(&b), None, &vms),
             None,
@@ -346,16 +358,15 @@ mod tests {
     #[test]
     fn standbys_spread() {
         let group = group();
-        let types = group
+        let functions = group
             .names()
-            .map(|n| (n.clone(), ServerType::Network))
+            .map(|n| (n.clone(), (ServerType::Network, 0)))
             .collect();
-        let none = BTreeMap::new();
         let placed = standbys(
             &group,
-            &types,
-            &none,
+            &functions,
             &BTreeMap::new(),
+            Activation::Standby,
             &[],
             &[],
             &BTreeMap::new(),

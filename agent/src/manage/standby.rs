@@ -1,4 +1,5 @@
-//! Golden states kept loaded (setting `activation = "standby"`).
+//! Golden states kept at hand where placement wants them: loaded and paused (setting `activation =
+//! "standby"`), or in the page cache (`"restore"`). "Loaded" means either here.
 //!
 //! ```text
 //!   every host --- Load: what it has loaded, whether it is loading ---> head of the group
@@ -66,8 +67,7 @@ impl Standbys {
 
     /// A host said what it has: the head of the group may have orders.
     pub(super) fn heard(&mut self, context: &mut Context) {
-        let head = context.group.head() == Some(&context.config.me);
-        if head && context.config.settings.activation == Activation::Standby {
+        if context.group.head() == Some(&context.config.me) {
             self.direct(context);
         }
     }
@@ -109,9 +109,10 @@ impl Standbys {
 
     fn place(&mut self, context: &mut Context, function: ServerName, host: ServerName) {
         self.favoured.remove(&function);
-        context.log(Event::StandbyPlaced {
-            target: function.clone(),
-            host: host.clone(),
+        let (target, at) = (function.clone(), host.clone());
+        context.log(match context.config.settings.activation {
+            Activation::Standby => Event::StandbyPlaced { target, host: at },
+            Activation::Restore => Event::StateCached { target, host: at },
         });
         self.order = Some(Order {
             function: function.clone(),
@@ -124,8 +125,12 @@ impl Standbys {
 
     /// Where the state of every function that is at home belongs.
     fn wanted(&self, context: &Context) -> Vec<(ServerName, ServerName)> {
-        let types = context.config.data.iter();
-        let types = types.map(|(n, d)| (n.clone(), d.server_type)).collect();
+        let config = &context.config;
+        let need = |name| config.vm_memory_kb.get(name).copied().unwrap_or(0);
+        let functions = config.data.iter();
+        let functions =
+            functions.map(|(name, data)| (name.clone(), (data.server_type, need(name))));
+        let functions = functions.collect();
         let failed: Vec<(ServerName, ServerName)> = self
             .failed
             .iter()
@@ -133,9 +138,9 @@ impl Standbys {
             .collect();
         let wanted = placement::standbys(
             &context.group,
-            &types,
-            &context.config.vm_memory_kb,
+            &functions,
             &context.standby_hosts(),
+            config.settings.activation,
             &failed,
             &context.samples(),
             &context.running(),

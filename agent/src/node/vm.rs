@@ -264,8 +264,40 @@ impl Lane {
         }
     }
 
-    /// Loads the state, unless its VM is here already; whether it is loaded and paused then.
+    /// Takes the state to hand, in the way that is set; whether it is then.
     async fn load(&mut self) -> bool {
+        let (at_hand, shown) = match self.effects.facts.config.settings.activation {
+            Activation::Standby => (self.load_paused().await, "standby"),
+            Activation::Restore => (self.read_ahead().await, "cached"),
+        };
+        if at_hand {
+            self.show(Some(shown));
+        }
+        at_hand
+    }
+
+    /// Reads the state, so that it need not come over the network when it is restored.
+    async fn read_ahead(&self) -> bool {
+        self.loaded_within(self.hypervisor.read_ahead(&self.vm))
+            .await
+    }
+
+    async fn loaded_within<T>(&self, loading: impl Future<Output = Result<T, VmError>>) -> bool {
+        match timeout(LOAD, loading).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => {
+                tracing::warn!("{}", chain(&error));
+                false
+            }
+            Err(_) => {
+                tracing::warn!("{} is not loaded after {} s", self.vm, LOAD.as_secs());
+                false
+            }
+        }
+    }
+
+    /// Loads the state, unless its VM is here already; whether it is loaded and paused then.
+    async fn load_paused(&self) -> bool {
         let here = match self.hypervisor.running().await {
             Ok(here) => here,
             Err(error) => {
@@ -274,24 +306,10 @@ impl Lane {
             }
         };
         let state = here.iter().find(|(name, _)| name == self.vm.as_str());
-        let loaded = match state {
+        match state {
             Some((_, state)) => *state == VmState::Standby,
-            None => match timeout(LOAD, self.hypervisor.load(&self.vm)).await {
-                Ok(Ok(_)) => true,
-                Ok(Err(error)) => {
-                    tracing::warn!("{}", chain(&error));
-                    false
-                }
-                Err(_) => {
-                    tracing::warn!("{} is not loaded after {} s", self.vm, LOAD.as_secs());
-                    false
-                }
-            },
-        };
-        if loaded {
-            self.show(Some("standby"));
+            None => self.loaded_within(self.hypervisor.load(&self.vm)).await,
         }
-        loaded
     }
 
     async fn drop_standby(&mut self) {
@@ -299,7 +317,8 @@ impl Lane {
         let paused = |(name, state): &(String, VmState)| {
             name == self.vm.as_str() && *state == VmState::Standby
         };
-        if here.iter().any(paused) && release(&self.hypervisor, &self.vm).await {
+        // What is only cached goes by itself when the memory is needed.
+        if !here.iter().any(paused) || release(&self.hypervisor, &self.vm).await {
             self.show(None);
         }
     }

@@ -100,7 +100,8 @@ pub struct ManagerStatus {
 pub struct VmStatus {
     /// Its host name.
     pub name: ServerName,
-    /// `standby` or `serving`.
+    /// `standby`: loaded and paused; `cached`: not a machine yet, its state was read ahead; `running`;
+    /// `serving`.
     pub state: String,
 }
 

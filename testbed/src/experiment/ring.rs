@@ -150,6 +150,22 @@ impl RingState {
         })
     }
 
+    /// Why a backup VM of one of `functions` would take longer to activate than its settings mean: no host has
+    /// its golden state at hand yet.
+    #[must_use]
+    pub fn unready(&self, servers: &[SiteServer], functions: &[String]) -> Option<String> {
+        let mut wanted = servers.iter().filter(|s| functions.contains(&s.name));
+        let at_hand = |server: &SiteServer| {
+            let mut vms = self.agents.values().flat_map(|agent| &agent.vms);
+            vms.any(|vm| vm.name.as_str() == server.vm)
+        };
+        let lacking = wanted.find(|server| !at_hand(server))?;
+        Some(format!(
+            "the golden state of {} is at hand nowhere",
+            lacking.vm
+        ))
+    }
+
     /// Why the agent of `server` is not simply watching its neighbours.
     fn agent_busy(&self, server: &str) -> Option<String> {
         let Some(agent) = self.agents.get(server) else {
@@ -209,6 +225,7 @@ pub(crate) mod tests {
     pub(crate) fn server(name: &str, last: u8, daemon: &str) -> SiteServer {
         SiteServer {
             name: name.to_owned(),
+            vm: format!("{name}b"),
             ip: Ipv4Addr::new(172, 21, 14, last),
             vip: Ipv4Addr::new(172, 21, 14, 200 + last),
             mac: ringward::cluster::Mac([0, 0, 0, 0, 0, last]),
@@ -240,12 +257,14 @@ claims/ftp/2.claim
 ";
 
     pub(crate) fn addresses(last: u8) -> String {
+        let vm = if last == 2 { "ftpb" } else { "web1b" };
         format!(
             "1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever\n\
              2: br0    inet 172.21.14.{last}/24 brd 172.21.14.255 scope global br0\n\
              2: br0    inet 172.21.14.20{last}/32 scope global dynamic br0\\  valid_lft 3sec\n\
              == vms\n== status\n{{\"managers\": [\
-             {{\"priority\": \"P1\", \"target\": \"mail\", \"mode\": \"Regular\"}}]}}\n"
+             {{\"priority\": \"P1\", \"target\": \"mail\", \"mode\": \"Regular\"}}], \
+             \"vms\": [{{\"name\": \"{vm}\", \"state\": \"standby\"}}]}}\n"
         )
     }
 
@@ -263,6 +282,17 @@ claims/ftp/2.claim
         assert_eq!(state.claims["ftp"], [1, 2].into());
         assert_eq!(state.files["operation"], "P1 web1 ftp ftp.dat\n");
         assert_eq!(state.condition.servers.len(), 2);
+    }
+
+    #[test]
+    fn a_state_that_is_nowhere_at_hand_is_named() {
+        let targets = ["web1".to_owned(), "ftp".to_owned()];
+        let mut state = regular();
+        assert_eq!(state.unready(&two_servers(), &targets), None);
+        state.agents.remove("web1");
+        let reason = state.unready(&two_servers(), &targets).unwrap();
+        assert_eq!(reason, "the golden state of ftpb is at hand nowhere");
+        assert_eq!(state.unready(&two_servers(), &targets[..1]), None);
     }
 
     #[test]

@@ -14,6 +14,8 @@ use std::time::Duration;
 pub struct SiteServer {
     /// Host name.
     pub name: String,
+    /// Host name of its backup VM.
+    pub vm: String,
     /// Its own address (IPR).
     pub ip: Ipv4Addr,
     /// The address that clients use (VIP).

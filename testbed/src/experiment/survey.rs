@@ -24,22 +24,23 @@ const UNDER_WAY: Duration = Duration::from_secs(30);
 /// T_v under each load, in seconds, as `ringward backup verify` measures it.
 pub type UnderLoad = Vec<(Load, ServerTimes)>;
 
-/// Measures. The site must be prepared anew afterwards.
+/// Measures, into `all`. The site must be prepared anew afterwards.
 ///
 /// # Errors
-/// When the managers cannot be brought to rest, a load does not begin, or the VM does not start.
+/// When the managers cannot be brought to rest, a load does not begin, or the VM does not start. What was
+/// measured until then is in `all`.
 pub fn activations(
     site: &dyn Site,
     servers: &[SiteServer],
     [of, on]: [&str; 2],
     loads: &[Load],
     say: &mut dyn FnMut(&str),
-) -> anyhow::Result<UnderLoad> {
+    all: &mut UnderLoad,
+) -> anyhow::Result<()> {
     let host = servers.iter().find(|server| server.name == on);
     let host = host.with_context(|| format!("the site has no server {on}"))?;
     say("bringing the managers to rest");
     rest(site, servers)?;
-    let mut all = Vec::new();
     for load in loads {
         say(&format!(
             "starting the backup VM of {of} on {on} under {}",
@@ -54,7 +55,7 @@ pub fn activations(
             .with_context(|| format!("starting the VM under {}", words(*load)))?;
         all.push((*load, times));
     }
-    Ok(all)
+    Ok(())
 }
 
 /// A load as reports have it.
@@ -139,16 +140,13 @@ fn upload_server() -> String {
 const MOUNT: &str = "mkdir -p /run/uploads
 mount -t nfs4 -o vers=4.2,sec=sys,soft,timeo=20,retrans=2,nosharecache file2:/data/ftp /run/uploads";
 
-/// How many transfers or programs are under way; of uploads, how many files came.
+/// How many transfers or programs are under way; of uploads, how many files were begun.
 fn busy(site: &dyn Site, host: &SiteServer, load: Load) -> anyhow::Result<usize> {
     let (node, count) = match load {
         Load::None => return Ok(0),
         Load::Jobs => (host.name.as_str(), "pgrep -c -x awk".to_owned()),
         Load::Downloads => (host.name.as_str(), SESSIONS.to_owned()),
-        Load::Uploads => (
-            node::FILE2,
-            format!("find {UPLOADS} -type f -size +0 | wc -l"),
-        ),
+        Load::Uploads => (node::FILE2, format!("find {UPLOADS} -type f | wc -l")),
     };
     let ran = site.exec(node, &["sh", "-c", &count], WITHIN)?;
     Ok(ran.text().trim().parse().unwrap_or(0))

@@ -6,7 +6,7 @@ use super::error::{LabError, Result};
 use super::machine::Machine;
 use super::network::Kind;
 use super::progress::{Listener, Step};
-use ringward::observe::Status;
+use ringward::observe::{Status, VmStatus};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -87,26 +87,17 @@ fn backup(verb: &str, server: &Machine, host: &Machine) -> Result<f64> {
     })
 }
 
-/// Sets the managers to work and waits until the ring is at rest; with `standby` also until the
-/// golden states are kept loaded.
-pub fn await_rest(
-    machines: &[Arc<Machine>],
-    standby: bool,
-    cancel: &Cancel,
-    tell: &Listener,
-) -> Result<()> {
+/// Sets the managers to work and waits until the ring is at rest and golden states are at hand.
+pub fn await_rest(machines: &[Arc<Machine>], cancel: &Cancel, tell: &Listener) -> Result<()> {
     let servers = servers(machines);
     // Until now they were held back: a manager takes a server that does not run yet for a troubled one.
     in_parallel(&servers, servers.len(), |machine| {
         machine.script("ringward flag set").map(drop)
     })?;
     wait_regular(&servers, cancel, tell)?;
-    if standby {
-        wait_loaded(&servers, cancel, tell)?;
-        // Loading takes what the ring needs too; only one that is still at rest is worth keeping.
-        wait_regular(&servers, cancel, tell)?;
-    }
-    Ok(())
+    wait_loaded(&servers, cancel, tell)?;
+    // Loading takes what the ring needs too; only one that is still at rest is worth keeping.
+    wait_regular(&servers, cancel, tell)
 }
 
 /// Waits until every server reports a ring at rest.
@@ -181,9 +172,10 @@ fn status(machine: &Machine) -> std::result::Result<Status, String> {
     serde_json::from_slice(&out.stdout).map_err(|e| e.to_string())
 }
 
-/// How many golden states it keeps loaded.
+/// How many golden states it has at hand.
 fn loaded(status: &Status) -> usize {
-    status.vms.iter().filter(|vm| vm.state == "standby").count()
+    let at_hand = |vm: &&VmStatus| matches!(vm.state.as_str(), "standby" | "cached");
+    status.vms.iter().filter(at_hand).count()
 }
 
 /// Whether a server says that it holds its address and that both its managers are in Regular mode;

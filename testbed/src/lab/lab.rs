@@ -354,11 +354,10 @@ impl Parts {
         }
         let settings = Settings::parse("cluster.toml", &o.settings)
             .map_err(|e| LabError::Other(e.to_string()))?;
-        let standby = settings.activation == Activation::Standby;
-        if standby {
+        if settings.activation == Activation::Standby {
             golden::load(machines, o.at_once, cancel, tell)?;
         }
-        golden::await_rest(machines, standby, cancel, tell)
+        golden::await_rest(machines, cancel, tell)
     }
 
     /// The agent that the servers run.

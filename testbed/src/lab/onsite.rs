@@ -107,6 +107,7 @@ impl LabSite {
 impl Site for LabSite {
     fn servers(&self) -> Vec<SiteServer> {
         let server = |s: &network::Spec| SiteServer {
+            vm: s.vm_name(),
             name: s.name.to_owned(),
             ip: s.ip,
             vip: s.vip(),

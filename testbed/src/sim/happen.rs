@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringward::cluster::{ServerName, Service};
+use ringward::cluster::{Activation, ServerName, Service};
 use ringward::manage::claim::Claim;
 use ringward::manage::{ClaimResult, ExamId, Input, Now, Query};
 
@@ -349,6 +349,11 @@ impl World {
                     _ => *state = None,
                 }
                 self.feed(server, Input::VmReleased { function: name });
+            }
+            VmOrder::Load if self.cluster.settings.activation == Activation::Restore => {
+                // A state in the page cache is no machine; the figures are those of the paper's.
+                let (function, loaded) = (name, machine.loads_states);
+                self.feed(server, Input::Standby { function, loaded });
             }
             VmOrder::Load => {
                 let state = &mut machine.slots[function].state;

@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
@@ -230,6 +230,21 @@ pub(super) fn load(desk: &Desk<'_>, vm: &str, paused: bool) -> Result<Meta, VmEr
         .map_err(VmError::hypervisor("restore", vm))?;
     steps.done("memory restored");
     Ok(golden.meta)
+}
+
+/// Reads all that [`load`] will read of the current golden state.
+pub(super) fn read_ahead(desk: &Desk<'_>, vm: &str) -> Result<(), VmError> {
+    let mut steps = Steps::of(vm);
+    let golden = Golden::current(&desk.settings.backup, vm)?;
+    let mut part = vec![0; 1 << 20];
+    for path in [golden.disk(), golden.memory()] {
+        let mut file = fs::File::open(&path).map_err(VmError::file("read", &path))?;
+        while file.read(&mut part).map_err(VmError::file("read", &path))? > 0 {
+            desk.still_wanted()?;
+        }
+    }
+    steps.done("golden state read ahead");
+    Ok(())
 }
 
 /// Makes the VM run, whether it is loaded or not. No error if it runs already.

@@ -153,6 +153,17 @@ impl Hypervisor {
             .await
     }
 
+    /// Reads the current golden state once, so that [`Hypervisor::activate`] finds it in this server's page
+    /// cache. Costs no memory that others need.
+    ///
+    /// # Errors
+    /// When there is no usable golden state, or the share does not hand it out.
+    pub async fn read_ahead(&self, vm: &ServerName) -> Result<(), VmError> {
+        let name = vm.clone();
+        self.on(vm, move |desk| life::read_ahead(desk, name.as_str()))
+            .await
+    }
+
     /// Makes the VM run: resumes it if it is loaded (under a second), restores it from the share if
     /// not (seconds). It serves nobody before [`Hypervisor::set_vip`].
     ///

@@ -83,6 +83,7 @@ impl Case {
                 group,
                 excluded,
                 standby: context.standby_of(function).as_ref(),
+                activation: context.config.settings.activation,
                 vms,
             })
         };

@@ -121,6 +121,22 @@ impl Manager {
             ) => {
                 *claim = Known::Home(context.now);
             }
+            // P1 itself was lost: we wait for the server that took its place.
+            (
+                Mode::Waiting {
+                    p1,
+                    heard,
+                    claim: Known::Nothing,
+                },
+                None,
+            ) => {
+                let first = context.operation.manager(&self.target, Priority::P1);
+                if let Some(first) = first.filter(|name| *name != p1 && **name != context.config.me)
+                {
+                    *p1 = first.clone();
+                    *heard = context.now;
+                }
+            }
             _ => {}
         }
     }

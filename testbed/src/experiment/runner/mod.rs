@@ -220,7 +220,8 @@ impl<'a> Run<'a> {
         let (progress, began) = (&mut self.progress, self.site.now());
         let mut say = |text: &str| progress.note(text);
         let (site, servers) = (&*self.site, &self.servers);
-        self.under_load = survey::activations(site, servers, [of, on], under, &mut say)?;
+        let all = &mut self.under_load;
+        survey::activations(site, servers, [of, on], under, &mut say, all)?;
         self.progress
             .end(phase, self.site.now().saturating_sub(began));
         Ok(())
@@ -282,8 +283,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Waits for a regular ring; before the trouble, for one that was regular for some rounds:
-    /// machines that were just loaded do everything slowly the first time.
+    /// Waits for a regular ring; before the trouble, for one that was regular for some rounds and has the
+    /// targets' golden states at hand: machines that were just loaded do everything slowly the first time.
     fn await_regular(&mut self, step: Step) -> anyhow::Result<()> {
         let (mut last, mut since) = (None, None);
         let settled = match step {
@@ -297,6 +298,7 @@ impl<'a> Run<'a> {
             let state = RingState::look(run.site)?;
             let reason = match state.irregular(&run.servers) {
                 None if step == Step::Home => run.unserved()?,
+                None if step == Step::Regular => state.unready(&run.servers, &run.targets),
                 reason => reason,
             };
             let now = run.site.now();
