@@ -121,8 +121,8 @@ impl Context {
         if news {
             let after = owner(&self.ledger);
             self.superseded(&name);
-            if self.ledger.epoch(&name) > epoch && self.ledger.is_disputed(&name) {
-                self.read_all_again();
+            if self.ledger.epoch(&name) > epoch {
+                self.doubt_claimants(&name);
             }
             if after.is_some() && before.is_none() {
                 self.forget_words();

@@ -37,8 +37,10 @@ pub(super) struct Grants {
     knows: bool,
     /// All claims were read since then.
     read_all: bool,
-    /// When this server last won a claim, or heard one of which it cannot tell what came before.
-    unsure: Now,
+    /// When this server last won a claim.
+    won: Now,
+    /// Since when a server is known to be out and to have claimed one that is out too.
+    doubted: Moments,
     /// Own claims that the share may or may not have, with when they were sent first.
     open: Vec<(Claim, Now)>,
     /// Since when this server is in the group, as far as it knows what it gave.
@@ -85,16 +87,30 @@ impl Context {
             self.noted(&claim.function, sent);
         }
         if won {
-            self.read_all_again();
+            self.grants.read_all = false;
+            self.grants.won = self.now;
+            self.out.push(Output::ReadClaims(Query::All));
         }
         self.grants.open.retain(|(open, _)| open != claim);
     }
 
-    /// Until all claims were read once more this server's word may be worth nothing.
-    pub(super) fn read_all_again(&mut self) {
-        self.grants.read_all = false;
-        self.grants.unsure = self.now;
-        self.out.push(Output::ReadClaims(Query::All));
+    /// A claim on `function` became known. Whether a claimant that is out is back is looked up, also after
+    /// what is under way: until then this server's word is worth nothing.
+    pub(super) fn doubt_claimants(&mut self, function: &ServerName) {
+        let claimants = self.ledger.claimants_out();
+        let concerned = claimants.filter(|(owner, of)| *owner == function || *of == function);
+        let owners: Vec<ServerName> = concerned.map(|(owner, _)| owner.clone()).collect();
+        for owner in owners {
+            self.grants.doubted.raise(&owner, self.now);
+            self.grants.reading.remove(&owner);
+            self.read_claim(&owner);
+        }
+    }
+
+    /// Claimants that are out, as far as is known, of which that was not looked up since.
+    fn unsure_of(&self) -> impl Iterator<Item = &ServerName> {
+        let claimants = self.ledger.claimants_out().map(|(owner, _)| owner);
+        claimants.filter(|owner| self.grants.read.get(owner) < self.grants.doubted.get(owner))
     }
 
     /// A claim became known: older ones of ours that are still open cannot be won any more.
@@ -120,7 +136,7 @@ impl Context {
     /// A reading of all claims began then.
     pub(super) fn noted_all(&mut self, begun: Now) {
         self.grants.knows = true;
-        self.grants.read_all |= begun >= self.grants.unsure;
+        self.grants.read_all |= begun >= self.grants.won;
     }
 
     /// A server is out of the group. What the others said while its word counted with theirs says
@@ -138,21 +154,24 @@ impl Context {
         managers.filter(|name| **name != self.config.me)
     }
 
-    /// Whether this server's word is worth nothing, to itself neither. It may have forgotten what it
-    /// claimed before it restarted. It may have brought a server back into the group without knowing.
-    /// Or it took one out, and has not looked since what that one had claimed before: of the others
-    /// nobody may know. Or it knows a claim of a server that is out itself, and has not looked since
-    /// whether that one is back.
+    /// Whether this server's word is worth nothing, to itself neither.
     fn is_mute(&self) -> bool {
+        self.must_read_all() || self.unsure_of().next().is_some()
+    }
+
+    /// It may have forgotten what it claimed before it restarted. It may have brought a server back into
+    /// the group without knowing. Or it took one out, and has not looked since what that one had claimed
+    /// before: of the others nobody may know.
+    fn must_read_all(&self) -> bool {
         let mut open = self.grants.open.iter();
         let brings_home = open.any(|(claim, _)| {
             claim.purpose == Purpose::Home && self.ledger.away(&claim.function).is_some()
         });
-        let looks = || {
-            let mut away = self.ledger.all_away().map(|record| &record.claim.owner);
-            away.any(|owner| *owner == self.config.me || self.ledger.away(owner).is_some())
+        let owns = || {
+            let mut away = self.ledger.all_away();
+            away.any(|record| record.claim.owner == self.config.me)
         };
-        !self.grants.knows || brings_home || (!self.grants.read_all && looks())
+        !self.grants.knows || brings_home || (!self.grants.read_all && owns())
     }
 
     /// Whether a function may be claimed by us without our knowing.
@@ -240,8 +259,12 @@ impl Context {
             return;
         }
         self.grants.ask = self.now + every;
-        if mute {
+        if self.must_read_all() {
             self.out.push(Output::ReadClaims(Query::All));
+        }
+        let unsure: Vec<ServerName> = self.unsure_of().cloned().collect();
+        for owner in &unsure {
+            self.read_claim(owner);
         }
         if ask {
             let question = self.word_question();
@@ -416,12 +439,12 @@ mod tests {
             }
             assert!(context.others().next().is_none());
             assert_eq!(context.evidence(&name("a")), Now::default());
-            let reads = |output: &Output| matches!(output, Output::ReadClaims(Query::All));
-            assert!(context.out.iter().any(reads));
+            let read = Output::ReadClaims(Query::One(name("b")));
+            assert!(context.out.contains(&read));
 
-            context.noted_all(Now(context.now.0 - Duration::from_millis(1)));
+            context.noted(&name("b"), Now(context.now.0 - Duration::from_millis(1)));
             assert_eq!(context.evidence(&name("a")), Now::default());
-            context.noted_all(context.now);
+            context.noted(&name("b"), context.now);
             let end = context.now + context.timings().grant_ttl;
             assert_eq!(context.evidence(&name("a")), end);
         }

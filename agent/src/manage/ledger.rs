@@ -66,14 +66,12 @@ impl Ledger {
         self.records.values()
     }
 
-    /// Whether `server` is out of the group and claimed by, or the claimant of, one that is out too. Which
-    /// claim came first cannot be told: a server that is out may be back and have claimed the other.
-    pub(super) fn is_disputed(&self, server: &ServerName) -> bool {
-        let Some(record) = self.away(server) else {
-            return false;
-        };
-        self.away(&record.claim.owner).is_some()
-            || self.all_away().any(|other| other.claim.owner == *server)
+    /// Who is out of the group and has claimed one that is out too. Which claim came first cannot be told:
+    /// it may be back and have claimed the other since.
+    pub(super) fn claimants_out(&self) -> impl Iterator<Item = (&ServerName, &ServerName)> {
+        self.all_away()
+            .map(|record| (&record.claim.owner, &record.claim.function))
+            .filter(|(owner, _)| self.away(owner).is_some())
     }
 
     /// All records of functions that are away.

@@ -52,6 +52,9 @@ pub fn strike(
         Means::Power(switch) => return site.power(&server.name, switch),
         Means::Command(command) => command,
     };
+    if matches!(trouble, TroubleKind::Nt1 | TroubleKind::Nt2) {
+        site.shuts_down(&server.name);
+    }
     let argv: Vec<&str> = command.iter().map(String::as_str).collect();
     site.start(&server.name, &argv)
         .with_context(|| format!("making trouble on {}", server.name))

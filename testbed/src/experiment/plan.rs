@@ -88,7 +88,13 @@ impl Plan {
         } else if !conditions.stress.is_empty() {
             plan.add(Step::Conditions, "conditions set", seconds(5), seconds(300));
         }
-        plan.add(Step::Regular, "ring regular", seconds(25), seconds(120));
+        // Managers that read other settings take golden states to hand anew.
+        let anew = match conditions.change_settings() {
+            true => timings.standby_calm + seconds(40),
+            false => Duration::ZERO,
+        };
+        let (expected, bound) = (seconds(25) + anew, seconds(120) + 2 * anew);
+        plan.add(Step::Regular, "ring regular", expected, bound);
         if let Some(survey) = &experiment.survey {
             if let Survey::Activation { under, .. } = survey {
                 let each = seconds(45) * u32::try_from(under.len()).unwrap_or(u32::MAX);

@@ -146,6 +146,10 @@ pub trait Site {
     /// When it cannot be done.
     fn power(&mut self, node: &str, switch: Switch) -> anyhow::Result<()>;
 
+    /// A machine shuts down, ordered by whomever: where machines share processors, what it does until it has
+    /// booted again must not be in the way of the others.
+    fn shuts_down(&self, node: &str);
+
     /// The LAN capture of the run, complete up to now.
     ///
     /// # Errors

@@ -7,12 +7,15 @@ use super::site::{self, Site, SiteServer, node};
 use super::spec::Load;
 use crate::report::calibration::ServerTimes;
 use anyhow::Context;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 const WITHIN: Duration = Duration::from_secs(60);
 /// How many at the same time; the paper's number.
 const MANY: usize = 50;
+/// So many under way are all: one ends and the next begins.
+const ENOUGH: usize = 45;
+/// How many each of them sends before a new batch begins, in which the fast wait for the slow.
+const EACH: usize = 40;
 /// Where uploads go on file server 2. The appliance's FTP server is read-only and so is its mount: a second
 /// one with a mount of its own runs while they last.
 const UPLOADS: &str = "/data/ftp/uploads";
@@ -100,32 +103,21 @@ fn begin(site: &dyn Site, host: &SiteServer, load: Load) -> anyhow::Result<()> {
     }
     wait(site, UNDER_WAY, || {
         let busy = busy(site, host, load)?;
-        Ok((busy < MANY).then(|| format!("{busy} of {MANY} are under way")))
+        Ok((busy < ENOUGH).then(|| format!("{busy} of {MANY} are under way")))
     })
 }
 
 /// The client's part: all at once, again and again.
 fn transfers(ip: &str, load: Load) -> String {
-    let mut script = "cd /run; head -c 1048576 /dev/urandom > file; (".to_owned();
-    for number in 0..MANY {
-        // Writing to a string cannot fail.
-        let _ = match load {
-            Load::Uploads => write!(
-                script,
-                "echo upload-file=file; echo url=ftp://{ip}:{PORT}/uploads/{number};"
-            ),
-            _ => write!(
-                script,
-                "echo url=ftp://{ip}/pub/1MB.bin; echo output=/dev/null;"
-            ),
-        };
-    }
-    let _ = write!(
-        script,
-        ") > transfers; while :; do curl --silent --parallel --parallel-immediate --parallel-max {MANY} \
-         --config transfers; done"
-    );
-    script
+    let one = match load {
+        Load::Uploads => format!("upload-file=file\\nurl=ftp://{ip}:{PORT}/uploads/%s\\n"),
+        _ => format!("# %s\\nurl=ftp://{ip}/pub/1MB.bin\\noutput=/dev/null\\n"),
+    };
+    format!(
+        "cd /run; head -c 1048576 /dev/urandom > file
+for round in $(seq {EACH}); do printf '{one}' $(seq {MANY}); done > transfers
+while :; do curl --silent --parallel --parallel-immediate --parallel-max {MANY} --config transfers; done"
+    )
 }
 
 /// The service program once more, at another port, for writing as well.

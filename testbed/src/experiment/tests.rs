@@ -215,6 +215,9 @@ impl Site for Scripted {
         Ok(())
     }
 
+    /// These machines share nothing.
+    fn shuts_down(&self, _node: &str) {}
+
     fn capture(&self) -> anyhow::Result<PathBuf> {
         let struck = self.struck.get().unwrap_or(START);
         let ms = |at: Duration| u64::try_from(at.as_millis()).unwrap();

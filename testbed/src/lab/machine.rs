@@ -223,6 +223,13 @@ impl Machine {
         self.events.note(self.spec.name, &what);
     }
 
+    /// It shuts down: see [`yielding`].
+    pub fn give_way(&self) {
+        if let Some(running) = self.lock().as_ref() {
+            yielding::give_way(running.child.id());
+        }
+    }
+
     /// Ends its process, whatever it does.
     pub fn end(&self, why: &str) {
         let mut process = self.lock();

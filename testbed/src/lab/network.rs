@@ -51,12 +51,12 @@ const fn spec(name: &'static str, kind: Kind, last: u8, mac: u8, memory_mb: u32)
 pub const MACHINES: [Spec; 9] = [
     spec("file1", Kind::FileServer, 11, 0x11, 512),
     spec("file2", Kind::FileServer, 12, 0x12, 512),
-    spec("mail", Kind::Server(1), 1, 1, 1280),
-    spec("web1", Kind::Server(2), 2, 2, 1280),
-    spec("ftp", Kind::Server(3), 3, 3, 1280),
-    spec("web2", Kind::Server(4), 4, 4, 1280),
-    spec("proxy", Kind::Server(5), 5, 5, 1280),
-    spec("login", Kind::Server(6), 6, 6, 1280),
+    spec("mail", Kind::Server(1), 1, 1, 1792),
+    spec("web1", Kind::Server(2), 2, 2, 1792),
+    spec("ftp", Kind::Server(3), 3, 3, 1792),
+    spec("web2", Kind::Server(4), 4, 4, 1792),
+    spec("proxy", Kind::Server(5), 5, 5, 1792),
+    spec("login", Kind::Server(6), 6, 6, 1792),
     spec("client", Kind::Client, 21, 0x21, 384),
 ];
 

@@ -199,6 +199,13 @@ impl Site for LabSite {
         Ok(serve::press(&*self.lab()?.machine(node)?, button)?)
     }
 
+    fn shuts_down(&self, node: &str) {
+        let machine = self.lab.as_ref().and_then(|lab| lab.machine(node).ok());
+        if let Some(machine) = machine {
+            machine.give_way();
+        }
+    }
+
     fn capture(&self) -> Result<PathBuf> {
         Ok(self.lab()?.capture()?)
     }

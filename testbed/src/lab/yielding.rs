@@ -3,7 +3,7 @@
 //! Real machines each have their own. Here a boot takes a whole processor for half a minute, two of them
 //! take what all others need, and what is late then looks like a failure. So servers give way to the file
 //! servers and the client, which have little to do and whose answers everybody awaits, and one that is
-//! switched on or resets itself gives way to all until it has booted. The kernel raises a priority for
+//! switched on, or shuts down and resets itself, gives way to all until it has booted. The kernel raises a priority for
 //! root only: under another user a server that has booted keeps the lower one, which hardly shows, since
 //! there is rarely more to do than there is time for.
 
@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-/// Servers get a third of the time that file servers and the client may have, and a third of that while
-/// they boot.
+/// Servers get a third of the time that file servers and the client may have, and while they boot hardly
+/// more than what the others leave.
 const SERVER: i32 = 5;
-const BOOTING: i32 = 10;
+const BOOTING: i32 = 19;
 /// A boot of an emulated server, until its function is at home.
 const BOOT: Duration = Duration::from_secs(30);
 
@@ -53,6 +53,11 @@ pub fn watch(pid: u32, kind: Kind, boots: bool, events: PathBuf) {
     });
 }
 
+/// The machine shuts down, and may boot then: it gives way from now on.
+pub fn give_way(pid: u32) {
+    set(pid, BOOTING);
+}
+
 /// Sets the priority of every thread of a process, as far as the kernel lets us.
 fn set(pid: u32, nice: i32) {
     let tasks = Path::new("/proc").join(pid.to_string()).join("task");
@@ -85,6 +90,6 @@ mod tests {
         child.wait().unwrap();
         // The 19th field; the second is the name in parentheses.
         let nice = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16);
-        assert_eq!(nice, Some("10"), "{stat}");
+        assert_eq!(nice, Some("19"), "{stat}");
     }
 }

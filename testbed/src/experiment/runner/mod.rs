@@ -25,6 +25,7 @@ use crate::report::clock;
 use crate::report::story::{Milestone, Story};
 use anyhow::bail;
 use ringward::cluster::{Settings, Timings};
+use ringward::manage::Event;
 use std::time::Duration;
 
 /// Between two looks at what is awaited. Each starts programs in emulated machines; the times of the
@@ -347,6 +348,9 @@ impl<'a> Run<'a> {
             return Ok(());
         };
         for (server, entry) in follower.poll(self.site)? {
+            if let Event::Reboot { target } = &entry.event {
+                self.site.shuts_down(target.as_str());
+            }
             if !entry.is_routine() {
                 let at = clock::display(entry.at);
                 self.progress
