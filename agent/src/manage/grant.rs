@@ -379,6 +379,12 @@ impl Context {
         self.send(holder, message);
     }
 
+    /// So much later all grants are out that were given here, on our word or by those before us.
+    pub(super) fn postpone(&mut self, by: Duration) {
+        self.grants.given.postpone(by);
+        self.grants.joined = self.grants.joined + by;
+    }
+
     /// When every grant under the newest claim we know is out, if a claim of ours was won just now.
     pub(super) fn out(&self, function: &ServerName) -> Now {
         let timings = self.timings();

@@ -450,16 +450,24 @@ impl Management {
         }
     }
 
+    /// This node stood still, or its clock jumped: whether that time passed elsewhere too cannot be told. So
+    /// what we hold runs out, and what others may hold is waited for as if it had not passed.
     fn late(&mut self, by: Duration) {
         let late_ms = Now(by).as_millis();
         self.context.log(Event::Late { late_ms });
         self.context.steady = self.context.now + self.context.timings().t_sw;
+        self.context.postpone(by);
         self.sights.void();
         for manager in self.managers.values_mut() {
             manager.void(&mut self.context);
+            manager.postpone(by);
         }
         for case in self.cases.values_mut() {
             case.void(&self.context);
+            case.postpone(by);
+        }
+        for handed in self.handed.values_mut() {
+            handed.until = handed.until + by;
         }
     }
 }

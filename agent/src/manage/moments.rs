@@ -2,6 +2,7 @@
 //! kept once and not once a function.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::io::Now;
 use crate::cluster::ServerName;
@@ -18,6 +19,14 @@ impl Moments {
     /// That of a function, if it ever had one.
     pub(super) fn get(&self, function: &ServerName) -> Option<Now> {
         self.apart.get(function).copied().unwrap_or(self.all)
+    }
+
+    /// Makes all so much later.
+    pub(super) fn postpone(&mut self, by: Duration) {
+        let apart = self.apart.values_mut().flatten();
+        for moment in apart.chain(&mut self.all) {
+            *moment = *moment + by;
+        }
     }
 
     /// Raises that of one function.

@@ -27,6 +27,8 @@ use crate::manage::Event;
 mod home;
 mod host;
 
+use std::time::Duration;
+
 use crate::cluster::{Epoch, ServerName};
 use crate::manage::claim::{Claim, Phase, Record, State};
 use crate::manage::context::Context;
@@ -298,6 +300,11 @@ impl Case {
     /// The node was late.
     pub(super) fn void(&mut self, context: &Context) {
         self.job.void(context);
+    }
+
+    /// So much later no older holder is left.
+    pub(super) fn postpone(&mut self, by: Duration) {
+        self.not_before = self.not_before + by;
     }
 
     pub(super) fn deadline(&self, context: &Context) -> Now {

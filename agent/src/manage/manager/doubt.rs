@@ -1,5 +1,7 @@
 //! Network examination: is the target gone, who else says so, and may we act?
 
+use std::time::Duration;
+
 use super::{Doubt, Manager, Mode, Opinion, Repair, Step, Wish};
 use crate::cluster::ServerName;
 use crate::manage::Event;
@@ -163,6 +165,18 @@ impl Manager {
             Step::Won { .. } => {}
         }
         None
+    }
+
+    /// So much later no older holder is left.
+    pub(in crate::manage) fn postpone(&mut self, by: Duration) {
+        let step = match &mut self.mode {
+            Mode::NetworkExamination(doubt) => &mut doubt.claim,
+            Mode::ServiceRecovery(Repair::Claiming(step)) => step,
+            _ => return,
+        };
+        if let Step::Won { out, .. } = step {
+            *out = *out + by;
+        }
     }
 
     /// A claim that was won and has no case yet, and when no older holder is left.
