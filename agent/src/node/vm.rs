@@ -146,17 +146,24 @@ impl Lane {
 
     /// A state that is loaded already is kept; a VM that an earlier run left is destroyed.
     async fn take_over(&mut self) {
-        let here = self.hypervisor.running().await.unwrap_or_default();
-        let found = here.iter().find(|(name, _)| name == self.vm.as_str());
-        let Some((_, state)) = found else { return };
+        let Ok(Some(state)) = self.found().await else {
+            return;
+        };
         let wanted = self.effects.facts.config.settings.activation == Activation::Standby;
-        if wanted && *state == VmState::Standby {
+        if wanted && state == VmState::Standby {
             self.show(Some("standby"));
             let (function, loaded) = (self.function.clone(), true);
             self.effects.tell(Input::Standby { function, loaded }).await;
         } else {
             release(&self.hypervisor, &self.vm).await;
         }
+    }
+
+    /// The VM, if it is here already.
+    async fn found(&self) -> Result<Option<VmState>, VmError> {
+        let here = self.hypervisor.running().await?;
+        let ours = here.into_iter().find(|(name, _)| name == self.vm.as_str());
+        Ok(ours.map(|(_, state)| state))
     }
 
     async fn carry_out(&mut self, order: Order) {
@@ -264,11 +271,26 @@ impl Lane {
         }
     }
 
-    /// Takes the state to hand, in the way that is set; whether it is then.
+    /// Takes the state to hand, in the way that is set, unless its VM is here already; whether it is then.
     async fn load(&mut self) -> bool {
-        let (at_hand, shown) = match self.effects.facts.config.settings.activation {
-            Activation::Standby => (self.load_paused().await, "standby"),
-            Activation::Restore => (self.read_ahead().await, "cached"),
+        let found = match self.found().await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!("{}", chain(&error));
+                return false;
+            }
+        };
+        let (at_hand, shown) = match (found, self.effects.facts.config.settings.activation) {
+            (Some(state), _) => (state == VmState::Standby, "standby"),
+            (None, Activation::Standby) => {
+                let loading = self.hypervisor.load(&self.vm);
+                (self.within_limit(loading).await, "standby")
+            }
+            // Read ahead, so that it need not come over the network when it is restored.
+            (None, Activation::Restore) => {
+                let reading = self.hypervisor.read_ahead(&self.vm);
+                (self.within_limit(reading).await, "cached")
+            }
         };
         if at_hand {
             self.show(Some(shown));
@@ -276,13 +298,7 @@ impl Lane {
         at_hand
     }
 
-    /// Reads the state, so that it need not come over the network when it is restored.
-    async fn read_ahead(&self) -> bool {
-        self.loaded_within(self.hypervisor.read_ahead(&self.vm))
-            .await
-    }
-
-    async fn loaded_within<T>(&self, loading: impl Future<Output = Result<T, VmError>>) -> bool {
+    async fn within_limit<T>(&self, loading: impl Future<Output = Result<T, VmError>>) -> bool {
         match timeout(LOAD, loading).await {
             Ok(Ok(_)) => true,
             Ok(Err(error)) => {
@@ -296,29 +312,14 @@ impl Lane {
         }
     }
 
-    /// Loads the state, unless its VM is here already; whether it is loaded and paused then.
-    async fn load_paused(&self) -> bool {
-        let here = match self.hypervisor.running().await {
-            Ok(here) => here,
-            Err(error) => {
-                tracing::warn!("{}", chain(&error));
-                return false;
-            }
-        };
-        let state = here.iter().find(|(name, _)| name == self.vm.as_str());
-        match state {
-            Some((_, state)) => *state == VmState::Standby,
-            None => self.loaded_within(self.hypervisor.load(&self.vm)).await,
-        }
-    }
-
     async fn drop_standby(&mut self) {
-        let here = self.hypervisor.running().await.unwrap_or_default();
-        let paused = |(name, state): &(String, VmState)| {
-            name == self.vm.as_str() && *state == VmState::Standby
+        let gone = match self.found().await {
+            Ok(Some(VmState::Standby)) => release(&self.hypervisor, &self.vm).await,
+            // What is only cached goes by itself when the memory is needed.
+            Ok(None) => true,
+            Ok(Some(_)) | Err(_) => false,
         };
-        // What is only cached goes by itself when the memory is needed.
-        if !here.iter().any(paused) || release(&self.hypervisor, &self.vm).await {
+        if gone {
             self.show(None);
         }
     }

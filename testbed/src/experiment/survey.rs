@@ -12,8 +12,6 @@ use std::time::Duration;
 const WITHIN: Duration = Duration::from_secs(60);
 /// How many at the same time; the paper's number.
 const MANY: usize = 50;
-/// So many under way are all: one ends and the next begins.
-const ENOUGH: usize = 45;
 /// How many each of them sends before a new batch begins, in which the fast wait for the slow.
 const EACH: usize = 40;
 /// Where uploads go on file server 2. The appliance's FTP server is read-only and so is its mount: a second
@@ -103,7 +101,7 @@ fn begin(site: &dyn Site, host: &SiteServer, load: Load) -> anyhow::Result<()> {
     }
     wait(site, UNDER_WAY, || {
         let busy = busy(site, host, load)?;
-        Ok((busy < ENOUGH).then(|| format!("{busy} of {MANY} are under way")))
+        Ok((busy < MANY).then(|| format!("{busy} of {MANY} are under way")))
     })
 }
 

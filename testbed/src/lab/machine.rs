@@ -26,6 +26,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,7 @@ impl Power {
 #[derive(Debug)]
 struct Process {
     child: Child,
+    shuts_down: Sender<()>,
     since: Instant,
     frozen: bool,
 }
@@ -226,7 +228,8 @@ impl Machine {
     /// It shuts down: see [`yielding`].
     pub fn give_way(&self) {
         if let Some(running) = self.lock().as_ref() {
-            yielding::give_way(running.child.id());
+            // Nobody listens if it is not one that gives way.
+            let _ = running.shuts_down.send(());
         }
     }
 
@@ -256,9 +259,10 @@ impl Machine {
             .nursery
             .spawn(&self.tools, "qemu-system-x86_64", &args, log)?;
         let (boots, events) = (start == Start::Boot, self.launch.sockets.events.clone());
-        yielding::watch(child.id(), self.spec.kind, boots, events);
+        let shuts_down = yielding::watch(child.id(), self.spec.kind, boots, events);
         *process = Some(Process {
             child,
+            shuts_down,
             since: Instant::now(),
             frozen: false,
         });
