@@ -54,9 +54,9 @@ ${NIX_CONFIG:-}"
   export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=$PWD
 }
 
-# Needs room where the store is: for everything, or once $1 (a link that `build` made) leads somewhere, for a change of ours.
+# Needs $2 GB where the store is or, once $1 (a link that `build` made) leads somewhere, what a change of ours takes.
 need_room() {
-  local where=/nix gb=25 free
+  local where=/nix gb=$2 free
   [ ! -e "$1" ] || gb=6
   [ -d $where ] || where=/
   free=$(($(df --output=avail -k $where | tail -1) / 1048576))

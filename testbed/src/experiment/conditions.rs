@@ -1,6 +1,6 @@
 //! What an experiment changes of the cluster before anything strikes: settings and memory stress.
 
-use super::atrest::{rest, wait, work};
+use super::atrest::{rest, work};
 use super::site::{self, Site, SiteServer, node};
 use super::spec::{Conditions, PAPERS_MEMORY_MB};
 use anyhow::Context;
@@ -13,14 +13,11 @@ const SETTINGS: &str = "/share/cluster.toml";
 /// Replaces the settings on the share whole, readable for root only.
 const REPLACE: &str = "umask 077; printf %s \"$1\" > \"$2.new\" && mv \"$2.new\" \"$2\"";
 
-/// Takes a part of a machine's memory: so many of so many parts.
+/// Takes a part of a machine's memory: so many of so many parts. What is in the machine goes first.
 const STRESS: &str =
     "while read -r what kb _; do [ \"$what\" = MemTotal: ] && break; done < /proc/meminfo
 mkdir -p /run/stress && mount -t tmpfs -o size=95% stress /run/stress &&
-head -c $((kb * $1 / $2))K /dev/zero > /run/stress/part && mv /run/stress/part /run/stress/taken";
-
-/// Whether it is taken.
-const TAKEN: [&str; 3] = ["test", "-e", "/run/stress/taken"];
+nice -n 19 fallocate -l $((kb * $1 / $2))KiB /run/stress/taken";
 
 /// Brings the cluster into the experiment's conditions. Changed settings are read when the managers start
 /// again. `say` hears what is going on.
@@ -48,18 +45,13 @@ pub fn set(
         say("managers at work");
         work(site, servers)?;
     }
+    // One after the other: all at once, emulated, they leave the managers too little to find each other well.
     for (server, mb) in &conditions.stress {
         let (taken, whole) = (mb.to_string(), PAPERS_MEMORY_MB.to_string());
         let argv = ["sh", "-c", STRESS, "sh", &taken, &whole];
-        site.start(server, &argv)
+        site::output(site, server, &argv, WITHIN)
+            .map(drop)
             .with_context(|| format!("taking memory of {server}"))?;
-    }
-    for server in conditions.stress.keys() {
-        wait(site, WITHIN, || {
-            let taken = site.exec(server, &TAKEN, WITHIN)?.status == 0;
-            Ok((!taken).then(|| "it is not taken".to_owned()))
-        })
-        .with_context(|| format!("taking memory of {server}"))?;
     }
     if let Some(words) = stress(conditions) {
         say(&words);

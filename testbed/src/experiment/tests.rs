@@ -2,17 +2,21 @@
 
 use super::calibrate;
 use super::catalogue;
+use super::conditions;
 use super::progress::Lines;
 use super::ring::tests::{SHARE, addresses, two_servers};
 use super::rundir::RunDir;
 use super::session::{self, Order};
 use super::site::{Artefact, Facts, Ran, Site, SiteServer, Switch};
+use super::spec::{Conditions, Load};
+use super::survey;
 use crate::report::calibration::tests::calibration;
 use crate::report::clock;
 use crate::report::owners::tests::{BACKUP, HOME, claims};
 use crate::report::table::Style;
-use ringward::cluster::Profile;
-use std::cell::Cell;
+use ringward::cluster::{Profile, Topology};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -66,6 +70,10 @@ struct Scripted {
     broken: bool,
     /// What was switched, and when after the trouble.
     switched: Vec<(String, Switch, Duration)>,
+    /// Whose managers are at rest.
+    resting: RefCell<BTreeSet<String>>,
+    /// What was ordered on which machine.
+    heard: RefCell<Vec<(String, String)>>,
     dir: PathBuf,
 }
 
@@ -79,6 +87,8 @@ impl Scripted {
             script,
             broken: false,
             switched: Vec::new(),
+            resting: RefCell::default(),
+            heard: RefCell::default(),
             dir: dir.to_owned(),
         }
     }
@@ -133,7 +143,10 @@ impl Scripted {
                 SHARE.to_owned()
             }
         } else if line.contains("ip -4 -o addr") {
-            addresses(if node == "ftp" { 3 } else { 2 })
+            let text = addresses(if node == "ftp" { 3 } else { 2 });
+            let rests = self.resting.borrow().contains(node);
+            let lines = text.lines().filter(|line| !(rests && line.contains("/32")));
+            lines.map(|line| format!("{line}\n")).collect()
         } else if line.contains("@@") {
             let read: usize = argv
                 .iter()
@@ -153,6 +166,11 @@ impl Scripted {
                 .last()
                 .unwrap_or_default()
                 .to_owned()
+        } else if line.starts_with("ringward backup verify") {
+            "restored from the share: serves after 6.21 s\nloaded and paused: serves after 2.14 s\n"
+                .to_owned()
+        } else if line.contains("pgrep -c -x awk") {
+            "50\n".to_owned()
         } else if line.starts_with("date") {
             format!("{:.3}\n", self.now().as_secs_f64())
         } else {
@@ -194,6 +212,15 @@ impl Site for Scripted {
         if argv[0] == "systemctl" && node == "ftp" {
             self.struck.set(Some(self.now()));
         }
+        let mut resting = self.resting.borrow_mut();
+        match argv {
+            ["ringward", "flag", "clear"] => resting.insert(node.to_owned()),
+            ["ringward", "flag", "set"] => resting.remove(node),
+            _ => false,
+        };
+        drop(resting);
+        let heard = (node.to_owned(), argv.join(" "));
+        self.heard.borrow_mut().push(heard);
         let stdout = self.answer(node, argv).into_bytes();
         Ok(Ran {
             stdout,
@@ -388,4 +415,90 @@ fn the_host_of_the_backup_vm_is_struck_when_the_function_is_back() {
     }
     assert_eq!(functions.len(), expected.len());
     assert!(out.contains("its host: function recovery"), "{out}");
+}
+
+#[test]
+fn conditions_are_set_while_no_manager_works() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Scripted::new(dir.path(), NT2);
+    let conditions = Conditions {
+        topology: Some(Topology::Star),
+        stress: [("ftp".to_owned(), 1024)].into(),
+        ..Conditions::default()
+    };
+    let mut said = Vec::new();
+    let servers = site.servers();
+    let set = conditions::set(&site, &servers, &conditions, &mut |words| {
+        said.push(words.to_owned())
+    });
+    set.unwrap();
+    let heard = site.heard.borrow();
+    let when = |node: &str, order: &str| {
+        let is = |(on, line): &(String, String)| on == node && line.contains(order);
+        heard
+            .iter()
+            .position(is)
+            .unwrap_or_else(|| panic!("{node} never heard {order:?}: {heard:?}"))
+    };
+    let set = when("file1", "topology = \"star\"");
+    for server in ["ftp", "web1"] {
+        assert!(when(server, "ringward flag clear") < set);
+        assert!(set < when(server, "ringward flag set"));
+    }
+    // What was set before stays.
+    assert_eq!(set, when("file1", "profile = \"paper\""));
+    let [(_, taken)] = &heard
+        .iter()
+        .filter(|(_, line)| line.contains("/run/stress/taken"))
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("{heard:?}");
+    };
+    assert!(taken.ends_with("sh 1024 8192"), "{taken}");
+    assert_eq!(
+        said.last().map(String::as_str),
+        Some("memory stress, of 8192 MB on the paper's machines: ftp 1024 MB (12 %)")
+    );
+}
+
+#[test]
+fn a_survey_keeps_what_it_measured_before_a_load_that_does_not_begin() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Scripted::new(dir.path(), NT2);
+    let loads = [Load::None, Load::Jobs, Load::Uploads];
+    let (mut said, mut all) = (Vec::new(), Vec::new());
+    let mut say = |words: &str| said.push(words.to_owned());
+    let servers = site.servers();
+    let failed = survey::activations(&site, &servers, ["ftp", "web1"], &loads, &mut say, &mut all);
+    let failed = format!("{:#}", failed.unwrap_err());
+    assert_eq!(
+        failed,
+        "beginning 50 uploads of 1 MB files: not within 30 s: 0 of 50 are under way"
+    );
+    let measured: Vec<_> = all
+        .iter()
+        .map(|(load, times)| (*load, times.activation_standby, times.activation_restore))
+        .collect();
+    let times = (Some(2.14), Some(6.21));
+    assert_eq!(
+        measured,
+        [
+            (Load::None, times.0, times.1),
+            (Load::Jobs, times.0, times.1)
+        ]
+    );
+    assert!(
+        said.contains(
+            &"starting the backup VM of ftp on web1 under 50 programs that draw random numbers"
+                .to_owned()
+        )
+    );
+    // The programs end with their load.
+    let heard = site.heard.borrow();
+    let last = |order: &str| {
+        heard
+            .iter()
+            .rposition(|(on, line)| on == "web1" && line.contains(order))
+    };
+    assert!(last("awk").unwrap() < last("systemctl stop load.service").unwrap());
 }

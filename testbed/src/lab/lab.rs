@@ -283,6 +283,10 @@ impl Parts {
                 };
                 self.stage(&ready, machines, |machines, set| {
                     self.load(machines, &beneath, set.dir(), cancel, tell)?;
+                    if o.agent.is_none() {
+                        // Only one with another agent would start from there again.
+                        prepared.forget_memory()?;
+                    }
                     self.await_rest(machines, &beneath, cancel, tell)?;
                     ready::save(machines, set, o.at_once, tell)
                 })?

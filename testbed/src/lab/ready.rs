@@ -7,10 +7,11 @@
 //! ```
 //!
 //! Each stage is a [`DiskSet`] with the memory of every machine; a ready lab stands on the prepared
-//! one. INPUTS is a digest of everything that went into it but the agent that the share hands out,
-//! AGENT one of that, so a changed input simply is another lab, and a changed agent comes to a
-//! prepared one as a new release, as it would to a real one. A stage is made under another name
-//! beside its place and renamed when it is whole: what broke off is never taken for one.
+//! one, of which it needs the disks only: the memory is kept for other agents, once there is one.
+//! INPUTS is a digest of everything that went into it but the agent that the share hands out, AGENT one
+//! of that, so a changed input simply is another lab, and a changed agent comes to a prepared one as a
+//! new release, as it would to a real one. A stage is made under another name beside its place and
+//! renamed when it is whole: what broke off is never taken for one.
 
 use super::accel::Accel;
 use super::bringup::in_parallel;
@@ -125,6 +126,15 @@ impl Ready {
             remove(old)?;
         }
         Ok(DiskSet::at(&dir))
+    }
+
+    /// Keeps the disks alone, for the lab that stands on them: this one is no longer there to be loaded.
+    pub fn forget_memory(&self) -> Result<()> {
+        let stages = self.stages();
+        let memory = stages.join(&self.stage).join("memory");
+        let gone = stages.join("part-memory");
+        std::fs::rename(&memory, &gone).map_err(LabError::io("rename", &memory))?;
+        remove(&gone)
     }
 }
 
@@ -275,5 +285,18 @@ mod tests {
         std::fs::create_dir_all(part.join("memory")).unwrap();
         stage(PREPARED).finish(&part).unwrap();
         assert!(stage("agent").set().is_none());
+    }
+
+    #[test]
+    fn a_prepared_lab_without_memory_is_none_but_carries_the_ready_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let stage = |name| place(dir.path(), "a", name);
+        make(&stage(PREPARED));
+        make(&stage("agent"));
+        stage(PREPARED).forget_memory().unwrap();
+        assert!(stage(PREPARED).set().is_none());
+        assert!(stage("agent").set().is_some());
+        assert!(dir.path().join("a").join(PREPARED).is_dir());
+        assert!(!dir.path().join("a/part-memory").exists());
     }
 }

@@ -164,3 +164,78 @@ pub(super) fn machines(done: &[Finished], paper: &Paper) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::result::tests::result;
+
+    fn finished(name: &str, topology: Topology, spreads: &[Spread]) -> Finished {
+        let mut result = result();
+        result.experiment.name = name.to_owned();
+        result.experiment.conditions.topology = Some(topology);
+        result.runs.truncate(1);
+        result.runs[0].spreads = spreads.to_vec();
+        Finished {
+            result,
+            exhibits: vec![None],
+        }
+    }
+
+    /// Of six servers, with backup VMs where `vms` says.
+    fn stage(most_targets: usize, vms: &[(&str, &[&str])]) -> Spread {
+        let moved = vms.iter().map(|(_, vms)| vms.len()).sum();
+        let vms = vms.iter().map(|(on, vms)| {
+            let vms = vms.iter().map(|vm| (*vm).to_owned());
+            ((*on).to_owned(), vms.collect())
+        });
+        Spread {
+            servers: 6,
+            group: 6 - moved,
+            most_targets,
+            moved,
+            vms: vms.collect(),
+        }
+    }
+
+    /// The rows as text, a cell after the other.
+    fn rows(markup: &Markup) -> Vec<String> {
+        let rows = markup.0.split("<tr>").skip(2).map(|row| {
+            let (row, _) = row.split_once("</tr>").unwrap();
+            let cells = row.split("</td>").map(|cell| match cell.split_once('>') {
+                Some((_, text)) => text.to_owned(),
+                None => String::new(),
+            });
+            cells
+                .collect::<Vec<_>>()
+                .join(" | ")
+                .trim_end_matches(" | ")
+                .to_owned()
+        });
+        rows.collect()
+    }
+
+    #[test]
+    fn stages_that_came_out_alike_are_one_row_beside_the_paper() {
+        let (whole, one) = (stage(2, &[]), stage(2, &[("login", &["ftpb"])]));
+        let four: [(&str, &[&str]); 2] = [
+            ("login", &["ftpb", "web1b"]),
+            ("proxy", &["mailb", "web2b"]),
+        ];
+        let five = ["ftpb", "loginb", "proxyb", "web1b", "web2b"];
+        let done = [
+            finished("fig13/nt2", Topology::Ring, &[whole.clone(), one.clone()]),
+            finished(
+                "table2/ring",
+                Topology::Ring,
+                &[whole, one, stage(1, &four)],
+            ),
+            finished(
+                "table2/star",
+                Topology::Star,
+                &[stage(0, &[("mail", &five)])],
+            ),
+        ];
+        insta::assert_snapshot!(rows(&spread(&done)).join("\n"));
+    }
+}
