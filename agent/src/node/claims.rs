@@ -1,13 +1,16 @@
 //! Claims and management files on the share.
 //!
 //! Claims and readings are tasks of their own. States and views are replaced in the order they
-//! were decided, by one task that retries and skips what is no longer the newest.
+//! were decided, by one task that retries and skips what is no longer the newest. Views are for
+//! people and for servers that start, and are several files: one a second of them is enough, and in
+//! a recovery, where they change with every step, the file server has more urgent work.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
 use super::{CLAIMS, Effects};
 use crate::cluster::{Epoch, ServerName};
@@ -17,6 +20,8 @@ use crate::share::{self, ClaimOutcome, ClaimSeen, Share, ShareError};
 
 /// Pause before a write is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// The least time from one writing of the views to the next.
+const VIEWS_EVERY: Duration = Duration::from_secs(1);
 
 /// The claims' side of the share.
 pub(super) struct Claims {
@@ -111,6 +116,14 @@ impl Shared {
     fn wait(&self, change: impl FnOnce(&mut Waiting)) {
         change(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_one();
+    }
+
+    /// What is to be written now, the views only if they are due, and whether they still wait.
+    fn take(&self, views_due: bool) -> (Waiting, bool) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let states = std::mem::take(&mut waiting.states);
+        let views = waiting.views.take_if(|_| views_due);
+        (Waiting { states, views }, waiting.views.is_some())
     }
 
     fn own(&self, claim: &Claim) -> Option<share::Claim> {
@@ -226,16 +239,16 @@ fn record(seen: ClaimSeen) -> Result<Record, ShareError> {
 
 /// Replaces states and views, the newest of each only.
 async fn write(share: Share, shared: Arc<Shared>) {
+    let mut viewed: Option<Instant> = None;
     loop {
-        let next = {
-            let mut waiting = shared
-                .waiting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *waiting)
-        };
+        let left = viewed.map_or(Duration::ZERO, |at| {
+            VIEWS_EVERY.saturating_sub(at.elapsed())
+        });
+        let (next, later) = shared.take(left.is_zero());
         if next.states.is_empty() && next.views.is_none() {
-            shared.changed.notified().await;
+            let pause = if later { left } else { Duration::MAX };
+            // Either something changed, or the views are due.
+            let _ = timeout(pause, shared.changed.notified()).await;
             continue;
         }
         let mut again = Waiting::default();
@@ -248,6 +261,7 @@ async fn write(share: Share, shared: Arc<Shared>) {
             }
         }
         if let Some(views) = next.views {
+            viewed = Some(Instant::now());
             if let Err(error) = write_views(&share, &views).await {
                 tracing::warn!("{error}");
                 again.views = Some(views);
@@ -436,5 +450,35 @@ mod tests {
         assert!(read("group").starts_with("1 mail mail.dat\n# ringward"));
         assert!(read("separation").starts_with("2 ftp ftp.dat\n# ringward"));
         assert!(read("trouble").starts_with("# ringward"));
+    }
+
+    #[tokio::test]
+    async fn views_that_follow_soon_wait_and_only_the_last_is_written() {
+        let (directory, share) = share();
+        let shared = Arc::new(Shared::default());
+        let began = std::time::Instant::now();
+        let writer = tokio::spawn(write(share, Arc::clone(&shared)));
+        let show = |group: &str| {
+            let group = Group::parse("g", group).unwrap();
+            shared.wait(|waiting| {
+                waiting.views = Some(Views {
+                    group,
+                    ..Views::default()
+                });
+            });
+        };
+        let seen = async |text: &str| {
+            let read = || std::fs::read_to_string(directory.path().join("group"));
+            while !read().is_ok_and(|found| found.starts_with(text)) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        show("1 mail mail.dat\n");
+        seen("1 mail").await;
+        show("1 web1 web1.dat\n");
+        show("1 ftp ftp.dat\n");
+        seen("1 ftp").await;
+        assert!(began.elapsed() >= VIEWS_EVERY);
+        writer.abort();
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! `claims/<function>/<epoch>.state` is how far the holder got; only the holder replaces it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -16,7 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Epoch, ServerName};
 
-use super::files::{nonce, read_limited, sync_directory, write_temporary};
+use super::directory::Directory;
+use super::files::{nonce, read_limited};
 use super::pool::Ticket;
 use super::sealed::{seal, unseal};
 use super::{Share, ShareError};
@@ -99,20 +101,25 @@ impl Share {
         let mine = claim.clone();
         let text = to_text(claim)?;
         let op = move |ticket: &Ticket, path: &Path| {
-            if let Some(directory) = path.parent() {
-                create_one_directory(directory)?;
-            }
-            let temporary = write_temporary(path, text.as_bytes())?;
+            let (directory, name) = match Directory::of(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    create_directory_of(path)?;
+                    Directory::of(path)?
+                }
+                found => found?,
+            };
+            let temporary = directory.write_temporary(&name, text.as_bytes())?;
+            let there = directory.at(&name);
             let linked = ticket
                 .wanted()
-                .and_then(|()| fs::hard_link(&temporary, path));
+                .and_then(|()| fs::hard_link(&temporary, &there));
             let _ = fs::remove_file(&temporary);
             match linked {
-                Ok(()) => sync_directory(path)?,
+                Ok(()) => directory.sync()?,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
-            parse(&read_limited(path)?)
+            parse(&read_limited(&there)?)
         };
         let path = self.path(&claim.name())?;
         let found = self
@@ -184,20 +191,21 @@ fn parse(bytes: &[u8]) -> io::Result<Claim> {
 }
 
 /// Makes `claims/<function>`, but not `claims` itself: it comes with the share.
-fn create_one_directory(path: &Path) -> io::Result<()> {
-    match fs::create_dir(path) {
+fn create_directory_of(claim: &Path) -> io::Result<()> {
+    match claim.parent().map_or(Ok(()), fs::create_dir) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
     }
 }
 
-/// The newest claim among the files `names` of a directory. `known` was read there before: a claim
-/// that is there never changes.
+/// The newest claim among the files of the directory of a function. `known` was read there before: a
+/// claim that is there never changes.
 pub(super) fn newest_of(
-    directory: &Path,
-    names: &[String],
+    directory: &Directory,
+    function: &OsStr,
     known: Option<&ClaimSeen>,
 ) -> io::Result<Option<ClaimSeen>> {
+    let names = directory.names()?;
     let epochs = names.iter();
     let epochs = epochs.filter_map(|name| name.strip_suffix(".claim")?.parse().ok());
     let Some(epoch) = epochs.max().map(Epoch) else {
@@ -205,11 +213,11 @@ pub(super) fn newest_of(
     };
     let claim = match known.filter(|known| known.claim.epoch == epoch) {
         Some(known) => known.claim.clone(),
-        None => read(directory, epoch)?,
+        None => read(directory, function, epoch)?,
     };
     let name = format!("{epoch}.state");
     let state = if names.contains(&name) {
-        let bytes = read_limited(&directory.join(name))?;
+        let bytes = read_limited(&directory.at(&name))?;
         unseal(&bytes).ok().map(str::to_owned)
     } else {
         None
@@ -217,11 +225,10 @@ pub(super) fn newest_of(
     Ok(Some(ClaimSeen { claim, state }))
 }
 
-fn read(directory: &Path, epoch: Epoch) -> io::Result<Claim> {
+fn read(directory: &Directory, function: &OsStr, epoch: Epoch) -> io::Result<Claim> {
     let name = format!("{epoch}.claim");
-    let claim = parse(&read_limited(&directory.join(&name))?)
+    let claim = parse(&read_limited(&directory.at(&name))?)
         .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
-    let function = directory.file_name().unwrap_or_default();
     if claim.epoch == epoch && function == claim.function.as_str() {
         Ok(claim)
     } else {

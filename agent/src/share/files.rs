@@ -1,11 +1,12 @@
 //! Whole files: read, replace, list, copy to the local disk.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
+use super::directory::{Directory, temporary_name};
 use super::pool::Ticket;
 use super::sealed::{Damage, seal, unseal};
 use super::{READ_LIMIT_BYTES, Share, ShareError};
@@ -93,13 +94,16 @@ impl Share {
     /// After [`ShareError::Deadline`] either the old or the new bytes are there.
     pub async fn replace_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<(), ShareError> {
         let op = move |ticket: &Ticket, path: &Path| {
-            let temporary = write_temporary(path, &bytes)?;
-            let placed = ticket.wanted().and_then(|()| fs::rename(&temporary, path));
+            let (directory, name) = Directory::of(path)?;
+            let temporary = directory.write_temporary(&name, &bytes)?;
+            let placed = ticket
+                .wanted()
+                .and_then(|()| fs::rename(&temporary, directory.at(&name)));
             if placed.is_err() {
                 let _ = fs::remove_file(&temporary);
             }
             placed?;
-            sync_directory(path)
+            directory.sync()
         };
         self.inner
             .pool
@@ -117,7 +121,7 @@ impl Share {
         } else {
             self.path(name)?
         };
-        self.run("list", directory, |_, path| list_directory(path))
+        self.run("list", directory, |_, path| Directory::open(path)?.names())
             .await
     }
 
@@ -128,7 +132,8 @@ impl Share {
     pub async fn copy_out(&self, name: &str, to: &Path) -> Result<u64, ShareError> {
         let to = to.to_owned();
         let op = move |ticket: &Ticket, from: &Path| {
-            let temporary = temporary_beside(&to)?;
+            let name = to.file_name().unwrap_or_default().to_string_lossy();
+            let temporary = to.with_file_name(temporary_name(&name)?);
             let copied = copy_synced(from, &temporary)
                 .and_then(|length| ticket.wanted().map(|()| length))
                 .and_then(|length| fs::rename(&temporary, &to).map(|()| length));
@@ -153,24 +158,6 @@ pub(super) fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-pub(super) fn list_directory(path: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(path)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
-/// A name in the directory of `path` that nobody else uses and that [`Share::list`] hides.
-pub(super) fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    Ok(path.with_file_name(format!(".{name}.{}", nonce()?)))
-}
-
 /// Sixteen random hexadecimal digits.
 pub(super) fn nonce() -> io::Result<String> {
     let mut bytes = [0; 8];
@@ -178,29 +165,6 @@ pub(super) fn nonce() -> io::Result<String> {
         .fill(&mut bytes)
         .map_err(|_| io::Error::other("the kernel gave no random bytes"))?;
     Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
-}
-
-/// Writes and syncs a temporary file beside `path`; on error nothing is left behind.
-pub(super) fn write_temporary(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
-    let temporary = temporary_beside(path)?;
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-    if let Err(error) = written {
-        let _ = fs::remove_file(&temporary);
-        return Err(error);
-    }
-    Ok(temporary)
-}
-
-/// Makes a rename or a link in the directory of `path` last.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 fn copy_synced(from: &Path, to: &Path) -> io::Result<u64> {

@@ -20,6 +20,7 @@
 //! makes no difference here: after any error, whether a write took place is not known.
 
 mod claims;
+mod directory;
 mod files;
 mod journal;
 mod pool;

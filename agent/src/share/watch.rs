@@ -10,10 +10,10 @@
 //! same times. So what was read counts only if the reading began [`STEP`] after the times were
 //! first seen here: a later change has others.
 //!
-//! Whatever else is found (an error, other times, another directory) all is read anew, by name.
+//! Whatever else is found (an error, other times, another directory) it is opened anew, by name, and
+//! all is read.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::claims::{ClaimSeen, newest_of};
-use super::files::list_directory;
+use super::directory::Directory;
 
 /// More than a step of a file server's clock, which is up to 10 ms.
 const STEP: Duration = Duration::from_millis(100);
@@ -53,7 +53,7 @@ impl Watches {
 
 /// A directory that was read.
 struct Watch {
-    directory: File,
+    directory: Directory,
     reading: Reading,
     newest: Option<ClaimSeen>,
 }
@@ -67,15 +67,15 @@ impl Watch {
     /// Reads a directory by name. What `before` knows of the same directory and cannot change is not
     /// read again.
     fn begin(path: &Path, before: Option<&Self>) -> io::Result<Self> {
-        match File::open(path) {
+        match Directory::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             directory => return Self::read(path, directory?, before),
         }
         let above = path.parent().unwrap_or(path);
-        let above = File::open(above)?;
+        let above = Directory::open(above)?;
         let reading = Reading::begin(&above, before)?;
         // Looked for once more, now that a change would be seen.
-        match File::open(path) {
+        match Directory::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self {
                 directory: above,
                 reading,
@@ -85,11 +85,11 @@ impl Watch {
         }
     }
 
-    fn read(path: &Path, directory: File, before: Option<&Self>) -> io::Result<Self> {
+    fn read(path: &Path, directory: Directory, before: Option<&Self>) -> io::Result<Self> {
         let reading = Reading::begin(&directory, before)?;
         let same = before.filter(|before| before.reading.mark.is_of_same_directory(&reading.mark));
         let known = same.and_then(|before| before.newest.as_ref());
-        let newest = newest_of(path, &list_directory(path)?, known)?;
+        let newest = newest_of(&directory, path.file_name().unwrap_or_default(), known)?;
         Ok(Self {
             directory,
             reading,
@@ -109,7 +109,7 @@ struct Reading {
 
 impl Reading {
     /// A reading that begins now.
-    fn begin(directory: &File, before: Option<&Watch>) -> io::Result<Self> {
+    fn begin(directory: &Directory, before: Option<&Watch>) -> io::Result<Self> {
         let mark = Mark::of(directory)?;
         let now = Instant::now();
         let before = before.map(|before| before.reading);
@@ -138,7 +138,7 @@ struct Mark {
 }
 
 impl Mark {
-    fn of(directory: &File) -> io::Result<Self> {
+    fn of(directory: &Directory) -> io::Result<Self> {
         let data = directory.metadata()?;
         Ok(Self {
             device: data.dev(),
