@@ -48,6 +48,10 @@ impl Claims {
     pub(super) fn start(effects: &Effects) -> Self {
         let shared = Arc::new(Shared::default());
         tokio::spawn(write(effects.share.clone(), Arc::clone(&shared)));
+        tokio::spawn(make_room(
+            effects.share.clone(),
+            effects.facts.config.me.clone(),
+        ));
         Self {
             effects: effects.clone(),
             shared,
@@ -143,6 +147,14 @@ impl Shared {
             (claim.function.clone(), claim.epoch, purpose),
             claim.clone(),
         );
+    }
+}
+
+/// Makes the place of the claims on this server's function, when the share is there.
+async fn make_room(share: Share, me: ServerName) {
+    while let Err(error) = share.make_room_for_claims(&me).await {
+        tracing::debug!("{error}");
+        tokio::time::sleep(RETRY).await;
     }
 }
 

@@ -144,6 +144,19 @@ async fn claim_again_is_still_ours_and_states_belong_to_the_holder() {
 }
 
 #[tokio::test]
+async fn room_for_claims_is_made_once_and_only_on_a_share_that_is_there() {
+    let (directory, share) = share();
+    for _ in 0..2 {
+        share.make_room_for_claims(&name("ftp")).await.unwrap();
+        assert_eq!(share.newest_claim(&name("ftp")).await.unwrap(), None);
+    }
+    std::fs::remove_dir_all(directory.path().join("claims")).unwrap();
+    let error = share.make_room_for_claims(&name("ftp")).await.unwrap_err();
+    assert!(matches!(error, ShareError::Io { .. }), "{error}");
+    assert!(!directory.path().join("claims").exists());
+}
+
+#[tokio::test]
 async fn a_newest_claim_that_cannot_be_read_is_not_missing() {
     let (directory, share) = share();
     let first = Claim::new(&name("ftp"), Epoch(9), &name("web1")).unwrap();
