@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long a machine that is up may take for a small command. Emulated and busy, it takes seconds, and
-/// more than 20 when its host itself gets memory slowly, as a virtual one does when it is new.
-pub const SMALL: Duration = Duration::from_secs(60);
+/// How long a machine that is up may take for a small command; emulated and busy, it takes seconds.
+pub const SMALL: Duration = Duration::from_secs(20);
 
 /// Bytes of a file in one message.
 const WRITTEN_AT_ONCE: usize = 512 << 10;
