@@ -5,9 +5,9 @@
 //! is written. Beyond [`JOURNAL_LIMIT_BYTES`] the newest lines are dropped and counted, and a line
 //! in the log says how many.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,11 +17,14 @@ use super::{Share, ShareError};
 /// Bytes of log that wait for a hung share before lines are dropped (over an hour of a busy log).
 pub const JOURNAL_LIMIT_BYTES: usize = 512 * 1024;
 /// Lines are collected this long before one write.
-const BATCH: Duration = Duration::from_millis(200);
+const BATCH: Duration = Duration::from_millis(500);
 /// So are lines that nobody waits for.
 const LAZY: Duration = Duration::from_secs(4);
 /// Pause after the file system refused.
 const RETRY: Duration = Duration::from_secs(1);
+/// To open a file anew for each batch takes the file server twice as much as to write the batch. Kept
+/// for longer, one that was moved away to start another would get what belongs into the other.
+const KEEP_OPEN: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 struct State {
@@ -59,7 +62,7 @@ impl Share {
         thread::Builder::new()
             .name("journal".to_owned())
             .stack_size(128 * 1024)
-            .spawn(move || write_all(&theirs, &target))
+            .spawn(move || write_all(&theirs, Target::new(target)))
             .map_err(|cause| ShareError::Io {
                 doing: "start the writer of",
                 path,
@@ -145,7 +148,7 @@ impl Drop for Journal {
     }
 }
 
-fn write_all(shared: &Shared, path: &PathBuf) {
+fn write_all(shared: &Shared, mut target: Target) {
     loop {
         let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         // Lazy lines wake nobody; they are looked for now and then.
@@ -175,7 +178,7 @@ fn write_all(shared: &Shared, path: &PathBuf) {
         state.urgent = false;
         state.in_flight = batch.len();
         drop(state);
-        let unwritten = write_batch(shared, path, &batch);
+        let unwritten = write_batch(shared, &mut target, &batch);
         let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.in_flight = 0;
         if let Some(rest) = unwritten {
@@ -191,21 +194,11 @@ fn write_all(shared: &Shared, path: &PathBuf) {
 }
 
 /// Writes `batch`; returns it when it has to be written again.
-fn write_batch(shared: &Shared, path: &PathBuf, batch: &str) -> Option<String> {
-    let result = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .and_then(|mut file| {
-            file.write_all(batch.as_bytes())?;
-            // Without this a write that never reaches the file server is not noticed. A line that
-            // is there twice is better than one that is missing.
-            file.sync_data()
-        });
-    let error = result.err()?;
+fn write_batch(shared: &Shared, target: &mut Target, batch: &str) -> Option<String> {
+    let error = target.append(batch.as_bytes()).err()?;
     tracing::debug!(
         "append to {}: {error}; {} bytes wait",
-        path.display(),
+        target.path.display(),
         batch.len()
     );
     let state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -216,4 +209,68 @@ fn write_batch(shared: &Shared, path: &PathBuf, batch: &str) -> Option<String> {
         drop(waited);
     }
     Some(batch.to_owned())
+}
+
+/// The file that is appended to.
+struct Target {
+    path: PathBuf,
+    open: Option<(File, Instant)>,
+}
+
+impl Target {
+    fn new(path: PathBuf) -> Self {
+        Self { path, open: None }
+    }
+
+    /// Appends `bytes` and waits until the file server has them.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let (mut file, since) = match self.open.take() {
+            Some((file, since)) if since.elapsed() < KEEP_OPEN => (file, since),
+            _ => (open(&self.path)?, Instant::now()),
+        };
+        file.write_all(bytes)?;
+        // Without this a write that never reaches the file server is not noticed. A line that is
+        // there twice is better than one that is missing.
+        file.sync_data()?;
+        self.open = Some((file, since));
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_file_that_was_moved_away_is_left_in_time() {
+        let root = tempfile::tempdir().unwrap();
+        let (log, old) = (root.path().join("mail.log"), root.path().join("mail.log.1"));
+        let mut target = Target::new(log.clone());
+        target.append(b"one\n").unwrap();
+        fs::rename(&log, &old).unwrap();
+        target.append(b"two\n").unwrap();
+        let (file, since) = target.open.take().unwrap();
+        target.open = since.checked_sub(KEEP_OPEN).map(|then| (file, then));
+        target.append(b"three\n").unwrap();
+        assert_eq!(fs::read_to_string(old).unwrap(), "one\ntwo\n");
+        assert_eq!(fs::read_to_string(log).unwrap(), "three\n");
+    }
+
+    #[test]
+    fn after_an_error_the_file_is_opened_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let log = root.path().join("mail.log");
+        let mut target = Target::new(log.clone());
+        fs::write(&log, "").unwrap();
+        // Stands for one that the file server no longer knows: opened for reading, it refuses.
+        target.open = Some((File::open(&log).unwrap(), Instant::now()));
+        target.append(b"one\n").unwrap_err();
+        target.append(b"one\n").unwrap();
+        assert_eq!(fs::read_to_string(log).unwrap(), "one\n");
+    }
 }
