@@ -171,6 +171,7 @@ pub(super) fn save(desk: &Desk<'_>, plan: &Plan) -> Result<Meta, VmError> {
 
     let memory = draft.dir.join("memory");
     save_memory(&guest.domain, &memory).map_err(VmError::hypervisor("save", vm))?;
+    forget_boot(desk.connection, &memory).map_err(VmError::hypervisor("save", vm))?;
     steps.done("memory saved");
     let overlay = settings.overlay(vm);
     let meta = Meta {
@@ -391,4 +392,12 @@ fn save_memory(domain: &Domain, to: &Path) -> Result<(), Error> {
     } else {
         Ok(())
     }
+}
+
+/// A state has in its memory what the machine was booted from. If it named it too, QEMU would read it from
+/// the share at each load, and hold it: a tenth of what is read and held in all.
+fn forget_boot(connection: &Connect, memory: &Path) -> Result<(), Error> {
+    let file = memory.to_string_lossy();
+    let machine = Domain::save_image_get_xml_desc(connection, &file, 0)?;
+    Domain::save_image_define_xml(connection, &file, &xml::without_boot(&machine), 0).map(drop)
 }

@@ -94,6 +94,17 @@ pub(super) fn domain(vm: &Machine<'_>) -> String {
     )
 }
 
+/// The description of a saved machine, as libvirt formats it, without what it was booted from.
+pub(super) fn without_boot(description: &str) -> String {
+    let boots = |line: &&str| {
+        ["<kernel>", "<initrd>", "<cmdline>"]
+            .iter()
+            .any(|element| line.trim_start().starts_with(element))
+    };
+    let kept = description.lines().filter(|line| !boots(line));
+    kept.flat_map(|line| [line, "\n"]).collect()
+}
+
 /// Text that may stand in an element or between single quotes.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -134,6 +145,24 @@ mod tests {
     #[test]
     fn the_machine_of_a_backup_vm() {
         insta::assert_snapshot!(domain(&ftpb()));
+    }
+
+    #[test]
+    fn a_saved_machine_names_no_kernel() {
+        let (before, after) = (domain(&ftpb()), without_boot(&domain(&ftpb())));
+        let gone: Vec<&str> = before
+            .lines()
+            .filter(|line| !after.lines().any(|kept| kept == *line))
+            .collect();
+        assert_eq!(
+            gone,
+            [
+                "    <kernel>/share/images/ftpb/vmlinuz</kernel>",
+                "    <initrd>/share/images/ftpb/initrd</initrd>",
+                "    <cmdline>root=PARTLABEL=root console=ttyS0</cmdline>",
+            ]
+        );
+        assert_eq!(without_boot(&after), after);
     }
 
     #[test]
