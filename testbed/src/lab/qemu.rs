@@ -162,7 +162,7 @@ impl Launch {
         );
         args.add(
             "-device",
-            "virtserialport,chardev=ga,name=org.qemu.guest_agent.0",
+            "virtserialport,id=ga,chardev=ga,name=org.qemu.guest_agent.0",
         );
         let log = format!(",logappend=on,logfile={}", commas(&self.console_log));
         args.path(

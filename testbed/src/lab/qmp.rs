@@ -17,20 +17,29 @@ pub struct Monitor {
     stream: BufReader<UnixStream>,
 }
 
-/// Calls `told` whenever the machine resets itself, until QEMU ends or `told` says that it heard enough.
+/// Calls `told` whenever the machine begins to shut down or resets itself, until QEMU ends or `told` says
+/// that it heard enough.
 ///
 /// # Errors
 /// When QEMU does not answer there, or has ended.
-pub fn resets(path: &Path, told: impl Fn() -> bool) -> Result<()> {
+pub fn endings(path: &Path, told: impl Fn() -> bool) -> Result<()> {
     let mut monitor = Monitor::connect("events", path)?;
     let within = monitor.stream.get_ref().set_read_timeout(None);
     within.map_err(|e| monitor.failed("wait for events", e.to_string()))?;
     loop {
-        let event = monitor.read("tell events")?;
-        let itself = event["data"]["guest"] == json!(true);
-        if event["event"] == json!("RESET") && itself && !told() {
+        if is_ending(&monitor.read("tell events")?) && !told() {
             return Ok(());
         }
+    }
+}
+
+/// The guest agent is among the first that a shutdown ends; nothing else does.
+fn is_ending(event: &Value) -> bool {
+    let data = &event["data"];
+    match event["event"].as_str() {
+        Some("RESET") => data["guest"] == json!(true),
+        Some("VSERPORT_CHANGE") => data["open"] == json!(false),
+        _ => false,
     }
 }
 
@@ -175,5 +184,24 @@ impl Monitor {
             doing: doing.to_owned(),
             what,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_are_told_from_other_events() {
+        let ends = |text: &str| is_ending(&serde_json::from_str(text).unwrap());
+        let port = |open| {
+            format!(r#"{{"event": "VSERPORT_CHANGE", "data": {{"id": "ga", "open": {open}}}}}"#)
+        };
+        assert!(ends(&port(false)));
+        assert!(!ends(&port(true)));
+        let reset = |guest| format!(r#"{{"event": "RESET", "data": {{"guest": {guest}}}}}"#);
+        assert!(ends(&reset(true)));
+        assert!(!ends(&reset(false)));
+        assert!(!ends(r#"{"event": "RESUME"}"#));
     }
 }

@@ -22,17 +22,17 @@ const BOOTING: i32 = 19;
 const BOOT: Duration = Duration::from_secs(30);
 
 /// Sees to the priority of the process `pid` for as long as it lives. `boots`: it does so now. `events`
-/// is where QEMU tells of resets. Who says on the sender that the machine shuts down makes it give way as
-/// if it booted.
+/// is where QEMU tells how the machine ends. Who says on the sender that it will shut down makes it give way
+/// at once.
 pub fn watch(pid: u32, kind: Kind, boots: bool, events: PathBuf) -> Sender<()> {
     let (told, begins) = channel();
     if !matches!(kind, Kind::Server(_)) {
         return told;
     }
-    let resets = told.clone();
+    let ends = told.clone();
     std::thread::spawn(move || {
         // The listener ends with QEMU.
-        let _ = qmp::resets(&events, || resets.send(()).is_ok());
+        let _ = qmp::endings(&events, || ends.send(()).is_ok());
     });
     std::thread::spawn(move || give_way(pid, boots, &begins));
     told
