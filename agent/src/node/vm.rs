@@ -171,9 +171,13 @@ impl Lane {
         match order {
             Order::Start => {
                 let result = self.start().await;
+                let runs = result.is_ok();
                 self.effects
                     .tell(Input::VmStarted { function, result })
                     .await;
+                if runs {
+                    self.wake().await;
+                }
             }
             Order::SetVip { until } => {
                 let result = self.set_vip(until).await;
@@ -215,6 +219,17 @@ impl Lane {
             }
             Ok(Err(error)) => Err(chain(&error)),
             Err(_) => Err(format!("not activated within {} s", within.as_secs())),
+        }
+    }
+
+    /// In the time until its VIP may be set. A guest that does not answer says so again when it is to set
+    /// that.
+    async fn wake(&self) {
+        let waking = self.hypervisor.wake(&self.vm);
+        match timeout(self.effects.timings().t_va, waking).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("{}", chain(&error)),
+            Err(_) => tracing::warn!("{} does not answer: not woken", self.vm),
         }
     }
 

@@ -61,6 +61,16 @@ pub(super) fn run(
     }
 }
 
+/// Starts a script in the guest; how it ends is not asked.
+pub(super) fn begin(
+    agent: &dyn Agent,
+    doing: &'static str,
+    script: &str,
+    within: Duration,
+) -> Result<(), VmError> {
+    start(agent, doing, script, (Instant::now() + within, within)).map(drop)
+}
+
 /// Prolongs the virtual address in the guest.
 pub(super) fn renew(
     agent: &dyn Agent,
@@ -93,27 +103,13 @@ fn exec(
     script: &str,
     within: Duration,
 ) -> Result<Ended, VmError> {
-    #[derive(Deserialize)]
-    struct Started {
-        pid: i64,
-    }
     let until = Instant::now() + within;
-    let bad = |reason: String| VmError::Guest {
-        doing,
-        vm: agent.vm().to_owned(),
-        reason,
-    };
-    let command = json!({
-        "execute": "guest-exec",
-        "arguments": { "path": "/bin/sh", "arg": ["-c", script], "capture-output": true },
-    });
-    let answer = insist(agent, doing, &command.to_string(), (until, within), RETRY)?;
-    let Started { pid } = returned(&answer).map_err(bad)?;
+    let pid = start(agent, doing, script, (until, within))?;
     let status = json!({ "execute": "guest-exec-status", "arguments": { "pid": pid } }).to_string();
     let mut pause = POLL_MIN;
     loop {
         let answer = insist(agent, doing, &status, (until, within), RETRY)?;
-        if let Some(ended) = ended(&answer).map_err(bad)? {
+        if let Some(ended) = ended(&answer).map_err(|reason| bad(agent, doing, reason))? {
             return Ok(ended);
         }
         if Instant::now() >= until {
@@ -126,6 +122,34 @@ fn exec(
         }
         sleep(pause);
         pause = (pause * 3 / 2).min(POLL_MAX);
+    }
+}
+
+/// Starts a script; returns its process id in the guest.
+fn start(
+    agent: &dyn Agent,
+    doing: &'static str,
+    script: &str,
+    (until, within): (Instant, Duration),
+) -> Result<i64, VmError> {
+    #[derive(Deserialize)]
+    struct Started {
+        pid: i64,
+    }
+    let command = json!({
+        "execute": "guest-exec",
+        "arguments": { "path": "/bin/sh", "arg": ["-c", script], "capture-output": true },
+    });
+    let answer = insist(agent, doing, &command.to_string(), (until, within), RETRY)?;
+    let Started { pid } = returned(&answer).map_err(|reason| bad(agent, doing, reason))?;
+    Ok(pid)
+}
+
+fn bad(agent: &dyn Agent, doing: &'static str, reason: String) -> VmError {
+    VmError::Guest {
+        doing,
+        vm: agent.vm().to_owned(),
+        reason,
     }
 }
 
@@ -263,6 +287,15 @@ mod tests {
         {"arguments":{"pid":7},"execute":"guest-exec-status"}
         {"arguments":{"pid":7},"execute":"guest-exec-status"}
         "#);
+    }
+
+    #[test]
+    fn what_is_begun_is_not_awaited() {
+        let agent = Script::new(&[Err("not connected"), STARTED]);
+        begin(&agent, "wake", "sleep 9", WITHIN).unwrap();
+        assert_eq!(agent.asked.borrow().len(), 2);
+        let error = begin(&agent, "wake", "sleep 9", WITHIN).unwrap_err();
+        insta::assert_snapshot!(error, @"wake in ftpb: not done within 600 ms: Guest agent is not responding");
     }
 
     #[test]

@@ -270,25 +270,27 @@ pub(super) fn activate(desk: &Desk<'_>, vm: &str) -> Result<(), VmError> {
     }
 }
 
-/// Gives the guest the virtual address, the time and fresh random numbers.
-pub(super) fn set_vip(desk: &Desk<'_>, vm: &str, address: &VipOf<'_>) -> Result<(), VmError> {
-    let domain = must_be(
-        desk,
-        "set the virtual address of",
-        vm,
-        VmState::Running,
-        "running",
-    )?;
-    let mut steps = Steps::of(vm);
+/// Has the guest, which has just been resumed, take what it needs before it serves. Does not wait for it.
+pub(super) fn wake(desk: &Desk<'_>, vm: &str) -> Result<(), VmError> {
+    let domain = must_be(desk, "wake", vm, VmState::Running, "running")?;
     let seed = fs::read("/proc/sys/kernel/random/uuid").unwrap_or_default();
     let seed = String::from_utf8_lossy(&seed);
+    let todo = script::wake_script(SystemTime::now(), seed.trim());
+    let guest = Guest { domain, vm };
+    guest::begin(&guest, "wake", &todo, desk.settings.guest_within)
+}
+
+/// Gives the guest the virtual address.
+pub(super) fn set_vip(desk: &Desk<'_>, vm: &str, address: &VipOf<'_>) -> Result<(), VmError> {
+    let doing = "set the virtual address of";
+    let domain = must_be(desk, doing, vm, VmState::Running, "running")?;
+    let mut steps = Steps::of(vm);
     let guest = Guest { domain, vm };
     desk.still_wanted()?;
-    let todo = address.wake_script(SystemTime::now(), seed.trim());
     guest::run(
         &guest,
         "set the virtual address",
-        &todo,
+        &address.set_script(),
         desk.settings.guest_within,
     )?;
     steps.done("virtual address set");

@@ -175,7 +175,18 @@ impl Hypervisor {
             .await
     }
 
-    /// Gives the running VM the virtual address for this long, the time and fresh random numbers.
+    /// Has a VM that was made to run take the time, fresh random numbers and its users' data, without waiting
+    /// until it has: so that it is ready for its first client when it gets the virtual address.
+    ///
+    /// # Errors
+    /// When the VM does not run here or its guest agent does not answer.
+    pub async fn wake(&self, vm: &ServerName) -> Result<(), VmError> {
+        let name = vm.clone();
+        self.on(vm, move |desk| life::wake(desk, name.as_str()))
+            .await
+    }
+
+    /// Gives the running VM the virtual address for this long.
     /// Announce the address afterwards, in the name of the VM's hardware address.
     ///
     /// # Errors

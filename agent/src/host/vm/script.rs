@@ -13,20 +13,23 @@ pub(super) struct VipOf<'a> {
     pub(super) valid: Duration,
 }
 
+/// What a guest does when it has been resumed, before it has the virtual address: takes random numbers and
+/// the time, both of which all resumed copies of a state share, and mounts the users' data, so that the
+/// first client need not wait for that. It uses `ip` once, since no program is as fast the first time.
+pub(super) fn wake_script(now: SystemTime, seed: &str) -> String {
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (seconds, millis) = (now.as_secs(), now.subsec_millis());
+    format!(
+        "printf %s {seed} >/dev/urandom; date -u -s @{seconds}.{millis:03}; ip -4 address; \
+         while read -r what where type rest; do \
+         [ $type != autofs ] || ls -d $where/.; done </proc/mounts"
+    )
+}
+
 impl VipOf<'_> {
-    /// Sets the address, and without waiting for it the rest: mounts the users' data, so that the
-    /// first client need not wait for that, and sets the clock and random numbers, which all
-    /// resumed copies of a state share.
-    pub(super) fn wake_script(&self, now: SystemTime, seed: &str) -> String {
-        const MOUNT: &str = "while read -r what where type rest; do \
-             [ $type != autofs ] || ls -d $where/.; done </proc/mounts";
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (seconds, millis) = (now.as_secs(), now.subsec_millis());
-        format!(
-            "{set} && {{ {{ {MOUNT} & date -u -s @{seconds}.{millis:03}; \
-             printf %s {seed} >/dev/urandom; }} >/dev/null 2>&1 & }}",
-            set = self.set("replace"),
-        )
+    /// Sets the address.
+    pub(super) fn set_script(&self) -> String {
+        self.set("replace")
     }
 
     /// The kernel adds an address that is to be changed and is not there, so look first.
@@ -73,8 +76,15 @@ pub(super) fn rehearse_script(now: SystemTime) -> String {
         device: "lo",
         valid: Duration::from_secs(3600),
     };
-    let (wake, renew) = (vip.wake_script(now, "rehearsal"), vip.renew_script());
-    format!("{CLEAR}; {wake} && {renew} && ip address del 127.0.0.2/32 dev lo")
+    let (wake, set, renew) = (
+        wake_script(now, "rehearsal"),
+        vip.set_script(),
+        vip.renew_script(),
+    );
+    format!(
+        "{CLEAR}; {{ {wake}; }} >/dev/null 2>&1 & \
+         {set} && {renew} && ip address del 127.0.0.2/32 dev lo"
+    )
 }
 
 /// Removes what must not be in a golden state: file systems of file server 2, whose sessions would
@@ -129,7 +139,8 @@ mod tests {
     #[test]
     fn scripts() {
         let now = UNIX_EPOCH + Duration::from_millis(1_700_000_000_042);
-        insta::assert_snapshot!("wake", vip().wake_script(now, "f00d"));
+        insta::assert_snapshot!("wake", wake_script(now, "f00d"));
+        insta::assert_snapshot!(vip().set_script(), @"ip address replace 172.21.14.203/32 dev eth0 valid_lft 14 preferred_lft 14");
         insta::assert_snapshot!(vip().renew_script(), @r#"[ -n "$(ip -4 -o address show dev eth0 to 172.21.14.203)" ] || exit 77; ip address change 172.21.14.203/32 dev eth0 valid_lft 14 preferred_lft 14"#);
         let ipv = Ipv4Addr::new(172, 21, 14, 103);
         insta::assert_snapshot!(
@@ -144,7 +155,8 @@ mod tests {
         let now = SystemTime::now();
         let settle_in = settle_in_script(Ipv4Addr::LOCALHOST, 24, "eth0", "it's\n");
         let scripts = [
-            vip().wake_script(now, "f00d"),
+            wake_script(now, "f00d"),
+            vip().set_script(),
             vip().renew_script(),
             settle_in,
             rehearse_script(now),
