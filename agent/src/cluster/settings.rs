@@ -26,7 +26,7 @@ pub enum Activation {
     /// second and the memory of one VM a server.
     #[default]
     Standby,
-    /// Restored from the share when needed, which takes seconds. The peer that placement favours has
+    /// Restored from the share when needed, which takes seconds. Two peers that placement favours have
     /// read the state before, into memory that whoever needs it takes back.
     Restore,
 }

@@ -98,7 +98,7 @@ impl Context {
         }
     }
 
-    /// The hosts in the group that have the golden state of a function loaded, in ring order.
+    /// The hosts in the group that have the golden state of a function at hand, in ring order.
     pub(super) fn standby_hosts_of(&self, function: &ServerName) -> Vec<ServerName> {
         let has = |host: &&ServerName| {
             let load = self.load_of(host);
@@ -107,16 +107,11 @@ impl Context {
         self.group.names().filter(has).cloned().collect()
     }
 
-    /// The first of them.
-    pub(super) fn standby_of(&self, function: &ServerName) -> Option<ServerName> {
-        self.standby_hosts_of(function).into_iter().next()
-    }
-
-    /// Where the golden state of each function is loaded, if it is anywhere.
-    pub(super) fn standby_hosts(&self) -> BTreeMap<ServerName, ServerName> {
+    /// The same for each function.
+    pub(super) fn standby_hosts(&self) -> BTreeMap<ServerName, Vec<ServerName>> {
         let functions = self.config.base.names();
         functions
-            .filter_map(|function| Some((function.clone(), self.standby_of(function)?)))
+            .map(|function| (function.clone(), self.standby_hosts_of(function)))
             .collect()
     }
 }

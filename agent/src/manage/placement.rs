@@ -132,8 +132,8 @@ pub struct Request<'a> {
     pub group: &'a Group,
     /// Those that failed already.
     pub excluded: &'a [ServerName],
-    /// The server where the golden state is loaded.
-    pub standby: Option<&'a ServerName>,
+    /// The servers where the golden state is at hand.
+    pub at_hand: &'a [ServerName],
     /// How it is loaded: a paused VM has its memory already, a state in the page cache has none.
     pub activation: Activation,
     /// Backup VMs a server runs beyond what its sample counted.
@@ -174,11 +174,11 @@ impl<'a> Field<'a> {
     }
 
     /// Chooses a host: the lowest non-select value wins, the first of equal ones. A server that has
-    /// the state loaded is taken instead if it runs no more backup VMs than the winner: `VM x 100`
+    /// the state at hand is taken instead if it runs no more backup VMs than the winner: `VM x 100`
     /// outweighs all loads, so only loads differ, and those were weighed when the state was placed.
     pub(super) fn choose(&self, request: &Request<'_>) -> Option<ServerName> {
         let vms = |name: &ServerName| request.vms.get(name).copied().unwrap_or(0);
-        let loaded = |name: &ServerName| request.standby == Some(name);
+        let loaded = |name: &ServerName| request.at_hand.contains(name);
         let has_memory =
             |name: &ServerName| loaded(name) && request.activation == Activation::Standby;
         let fits = |sample: &Sample| sample.am[1] >= (request.need_kb + RESERVE_KB) as f64;
@@ -188,18 +188,20 @@ impl<'a> Field<'a> {
                 && (has_memory(&server.name) || sample.is_none_or(fits))
         });
         let mut first: Option<(&ServerName, f64)> = None;
-        let mut standby = None;
+        let mut ready: Option<(&ServerName, f64)> = None;
         for (server, _) in able {
             let value = value(request.server_type, vms(&server.name), server);
-            if first.is_none_or(|(_, least)| value < least) {
+            let less = |other: Option<(_, f64)>| other.is_none_or(|(_, least)| value < least);
+            if less(first) {
                 first = Some((&server.name, value));
             }
-            if loaded(&server.name) {
-                standby = Some(&server.name);
+            if loaded(&server.name) && less(ready) {
+                ready = Some((&server.name, value));
             }
         }
         let (first, _) = first?;
-        let chosen = standby.filter(|name| vms(name) <= vms(first));
+        let ready = ready.map(|(name, _)| name);
+        let chosen = ready.filter(|name| vms(name) <= vms(first));
         Some(chosen.unwrap_or(first).clone())
     }
 }
@@ -218,44 +220,93 @@ fn idle(name: &ServerName) -> Sample {
     }
 }
 
-/// Where each function's golden state should be kept loaded while all is healthy: each in turn
-/// on the host that placement would choose if those before it were running. `functions` are their types
-/// and the memory that they need, KB; `failed` are hosts (second) that did not load the state of a
-/// function (first).
-pub fn standbys(
-    group: &Group,
-    functions: &BTreeMap<ServerName, (ServerType, u64)>,
-    current: &BTreeMap<ServerName, ServerName>,
-    activation: Activation,
-    failed: &[(ServerName, ServerName)],
-    samples: &[Sample],
-    running: &BTreeMap<ServerName, u32>,
-) -> BTreeMap<ServerName, ServerName> {
-    let field = Field::new(group, samples);
-    let mut vms = running.clone();
-    let mut placed = BTreeMap::new();
-    for function in group.names() {
-        let Some(&(server_type, need_kb)) = functions.get(function) else {
-            continue;
+/// What is to be kept at hand, and how.
+#[derive(Debug)]
+pub struct Stock<'a> {
+    /// The servers, in ring order.
+    pub group: &'a Group,
+    /// The functions' types and the memory that their VMs need, KB.
+    pub functions: &'a BTreeMap<ServerName, (ServerType, u64)>,
+    /// Where the golden state of a function is at hand now.
+    pub current: &'a BTreeMap<ServerName, Vec<ServerName>>,
+    /// In which way.
+    pub activation: Activation,
+    /// Hosts (second) that did not take the state of a function (first).
+    pub failed: &'a [(ServerName, ServerName)],
+    /// Backup VMs that a server runs.
+    pub running: &'a BTreeMap<ServerName, u32>,
+}
+
+/// Where each function's golden state should be at hand while all is healthy: each in turn on the host
+/// that placement would choose if those before it were running. A state that is only read ahead takes
+/// nobody's memory, and so is kept on a second host too, which no loss of half the ring takes together
+/// with the function's own server and the first host.
+pub fn standbys(stock: &Stock<'_>, samples: &[Sample]) -> BTreeMap<ServerName, Vec<ServerName>> {
+    let field = Field::new(stock.group, samples);
+    let mut placed: BTreeMap<ServerName, Vec<ServerName>> = BTreeMap::new();
+    let each = match stock.activation {
+        Activation::Standby => 1,
+        Activation::Restore => 2,
+    };
+    for _ in 0..each {
+        let mut vms = stock.running.clone();
+        for function in stock.group.names() {
+            let before = placed.entry(function.clone()).or_default();
+            if let Some(host) = stock.next(&field, function, before, &vms) {
+                *vms.entry(host.clone()).or_default() += 1;
+                before.push(host);
+            }
+        }
+    }
+    placed.retain(|_, hosts| !hosts.is_empty());
+    placed
+}
+
+impl Stock<'_> {
+    /// One more host for the state of a function, beside those that have been chosen.
+    fn next(
+        &self,
+        field: &Field<'_>,
+        function: &ServerName,
+        chosen: &[ServerName],
+        vms: &BTreeMap<ServerName, u32>,
+    ) -> Option<ServerName> {
+        let &(server_type, need_kb) = self.functions.get(function)?;
+        let failed = self.failed.iter().filter(|(of, _)| of == function);
+        let failed = failed.map(|(_, host)| host);
+        let near = |host: &&ServerName| {
+            let apart = |other| apart(self.group, function, host, other);
+            !chosen.iter().all(apart)
         };
-        let failed = failed.iter().filter(|(of, _)| of == function);
-        let excluded: Vec<ServerName> = failed.map(|(_, host)| host.clone()).collect();
-        let request = Request {
+        let near = self.group.names().filter(near);
+        let excluded: Vec<ServerName> = failed.chain(near).cloned().collect();
+        field.choose(&Request {
             function,
             server_type,
             need_kb,
-            group,
+            group: self.group,
             excluded: &excluded,
-            standby: current.get(function),
-            activation,
-            vms: &vms,
-        };
-        if let Some(host) = field.choose(&request) {
-            *vms.entry(host.clone()).or_default() += 1;
-            placed.insert(function.clone(), host);
-        }
+            at_hand: self.current.get(function).map_or(&[], Vec::as_slice),
+            activation: self.activation,
+            vms,
+        })
     }
-    placed
+}
+
+/// Whether no run of neighbours that is half of the ring holds a server and both hosts of its function.
+fn apart(group: &Group, server: &ServerName, one: &ServerName, other: &ServerName) -> bool {
+    let all = group.len();
+    let ahead = |name| {
+        let (at, from) = (group.position(name)?, group.position(server)?);
+        Some((at + all - from) % all)
+    };
+    let (Some(one), Some(other)) = (ahead(one), ahead(other)) else {
+        return false;
+    };
+    let (near, far) = (one.min(other), one.max(other));
+    // Ahead to the farther one, back to the nearer one, or a part each way.
+    let run = (far + 1).min(all - near + 1).min(near + all - far + 1);
+    one != other && 2 * run > all
 }
 
 #[cfg(test)]
@@ -326,55 +377,85 @@ mod tests {
         let function = name("a");
         let (b, c) = (name("b"), name("c"));
         let mut vms = BTreeMap::new();
-        let pick_as = |activation, excluded: &[ServerName], standby, vms: &BTreeMap<_, _>| {
+        let pick_as = |activation, excluded: &[ServerName], at_hand: &[ServerName], vms: &_| {
             let request = Request {
                 function: &function,
                 server_type: ServerType::Network,
                 need_kb: 256_000,
                 group: &group,
                 excluded,
-                standby,
+                at_hand,
                 activation,
                 vms,
             };
             choose(&request, &samples)
         };
-        let pick = |excluded: &[ServerName], standby, vms: &BTreeMap<_, _>| {
-            pick_as(Activation::Standby, excluded, standby, vms)
+        let pick = |excluded: &[ServerName], at_hand: &[ServerName], vms: &_| {
+            pick_as(Activation::Standby, excluded, at_hand, vms)
         };
-        assert_eq!(pick(&[], None, &vms), Some(b.clone()));
-        assert_eq!(pick(&[], Some(&c), &vms), Some(c.clone()), "loaded there");
-        let cached = pick_as(Activation::Restore, &[], Some(&c), &vms);
+        let (at_b, at_c) = (std::slice::from_ref(&b), std::slice::from_ref(&c));
+        let both = [c.clone(), b.clone()];
+        assert_eq!(pick(&[], &[], &vms), Some(b.clone()));
+        assert_eq!(pick(&[], at_c, &vms), Some(c.clone()), "loaded there");
+        assert_eq!(pick(&[], &both, &vms), Some(b.clone()), "the better of two");
+        let cached = pick_as(Activation::Restore, &[], at_c, &vms);
         assert_eq!(cached, Some(b.clone()), "cached only, and no room");
-        assert_eq!(
-            pick(std::slice::from_ref(&b), None, &vms),
-            None,
-            "c has no room"
-        );
+        assert_eq!(pick(at_b, &[], &vms), None, "c has no room");
         vms.insert(c.clone(), 1);
-        assert_eq!(pick(&[], Some(&c), &vms), Some(b), "c runs a VM more");
+        assert_eq!(pick(&[], at_c, &vms), Some(b), "c runs a VM more");
     }
 
-    #[test]
-    fn standbys_spread() {
-        let group = group();
+    fn at_hand(servers: usize, activation: Activation) -> BTreeMap<ServerName, Vec<ServerName>> {
+        let lines = (1..=servers).map(|n| format!("{n} s{n} s{n}.dat\n"));
+        let group = Group::parse("group", &lines.collect::<String>()).unwrap();
         let functions = group
             .names()
             .map(|n| (n.clone(), (ServerType::Network, 0)))
             .collect();
-        let placed = standbys(
-            &group,
-            &functions,
-            &BTreeMap::new(),
-            Activation::Standby,
-            &[],
-            &[],
-            &BTreeMap::new(),
-        );
-        let lines: String = placed
-            .iter()
-            .map(|(f, h)| format!("{f} on {h}\n"))
-            .collect();
-        insta::assert_snapshot!(lines);
+        let stock = Stock {
+            group: &group,
+            functions: &functions,
+            current: &BTreeMap::new(),
+            activation,
+            failed: &[],
+            running: &BTreeMap::new(),
+        };
+        let placed = standbys(&stock, &[]);
+        let again = Stock {
+            current: &placed,
+            ..stock
+        };
+        assert_eq!(standbys(&again, &[]), placed, "what is at hand stays");
+        placed
+    }
+
+    #[test]
+    fn standbys_spread() {
+        let shown = |servers, activation| {
+            let placed = at_hand(servers, activation);
+            let line = |(function, hosts): (&ServerName, &Vec<ServerName>)| {
+                let hosts: Vec<&str> = hosts.iter().map(ServerName::as_str).collect();
+                format!("{function} on {}\n", hosts.join(", "))
+            };
+            placed.iter().map(line).collect::<String>()
+        };
+        insta::assert_snapshot!(shown(3, Activation::Standby));
+        insta::assert_snapshot!("two_hosts_each", shown(6, Activation::Restore));
+        insta::assert_snapshot!("two_servers", shown(2, Activation::Restore));
+    }
+
+    #[test]
+    fn half_a_ring_leaves_every_state_at_hand() {
+        for servers in 3..12_usize {
+            let placed = at_hand(servers, Activation::Restore);
+            for first in 0..servers {
+                let lost = (first..first + servers / 2).map(|n| n % servers + 1);
+                let lost: Vec<ServerName> = lost.map(|n| name(&format!("s{n}"))).collect();
+                for function in &lost {
+                    let left = placed[function].iter().any(|host| !lost.contains(host));
+                    assert!(left, "{function} of {servers} with {lost:?}: {placed:?}");
+                }
+            }
+        }
     }
 }

@@ -9,7 +9,8 @@
 //! Hosts say what they have, once a round and at each change, and nobody remembers orders beyond
 //! that: a host that restarts says so by having nothing. The head of the group compares what there
 //! is with what placement wants, all functions taken together so that they spread, and orders one
-//! thing at a time in the whole cluster. Loading reads much from the share and takes much of a
+//! thing at a time in the whole cluster. What is only read ahead is kept on two hosts, since it costs no
+//! memory. Loading reads much from the share and takes much of a
 //! host; two at once would make healthy services look ill. Nothing is ordered before all functions
 //! have been at home for `standby_calm`. What is loaded moves only after another host was favoured
 //! for `standby_move`.
@@ -21,7 +22,7 @@ use super::claim::Phase;
 use super::context::Context;
 use super::io::{Now, Output};
 use super::message::{Load, Message};
-use super::placement;
+use super::placement::{self, Stock};
 use crate::cluster::{Activation, ServerName};
 
 /// Hosts that failed to load a state are tried again after so many T_im.
@@ -99,10 +100,14 @@ impl Standbys {
             context.send(&host, Message::Standby { function, load });
             return;
         }
-        for (function, host) in &wanted {
-            if self.is_due(context, function, host) {
-                self.place(context, function.clone(), host.clone());
-                return;
+        // Every function has one host before any has two.
+        let most = wanted.iter().map(|(_, hosts)| hosts.len()).max();
+        for nth in 0..most.unwrap_or(0) {
+            for (function, hosts) in &wanted {
+                if let Some(host) = self.due(context, function, hosts, nth) {
+                    self.place(context, function.clone(), host);
+                    return;
+                }
             }
         }
     }
@@ -123,8 +128,8 @@ impl Standbys {
         context.send(&host, Message::Standby { function, load });
     }
 
-    /// Where the state of every function that is at home belongs.
-    fn wanted(&self, context: &Context) -> Vec<(ServerName, ServerName)> {
+    /// Where the state of every function that is at home belongs, in ring order.
+    fn wanted(&self, context: &Context) -> Vec<(ServerName, Vec<ServerName>)> {
         let config = &context.config;
         let need = |name| config.vm_memory_kb.get(name).copied().unwrap_or(0);
         let functions = config.data.iter();
@@ -136,44 +141,50 @@ impl Standbys {
             .iter()
             .map(|(function, host, _)| (function.clone(), host.clone()))
             .collect();
-        let wanted = placement::standbys(
-            &context.group,
-            &functions,
-            &context.standby_hosts(),
-            config.settings.activation,
-            &failed,
-            &context.samples(),
-            &context.running(),
-        );
-        // In ring order, the same at every server.
+        let stock = Stock {
+            group: &context.group,
+            functions: &functions,
+            current: &context.standby_hosts(),
+            activation: config.settings.activation,
+            failed: &failed,
+            running: &context.running(),
+        };
+        let wanted = placement::standbys(&stock, &context.samples());
         let names = context.group.names();
         names
             .filter_map(|name| Some((name.clone(), wanted.get(name)?.clone())))
             .collect()
     }
 
-    /// Whether a state is to be loaded on `host` now: it is nowhere, or belongs elsewhere for long.
-    fn is_due(&mut self, context: &Context, function: &ServerName, host: &ServerName) -> bool {
+    /// The `nth` host that the state of a function belongs to, if it is to be loaded there now: it is on too
+    /// few, or belongs elsewhere for long.
+    fn due(
+        &mut self,
+        context: &Context,
+        function: &ServerName,
+        hosts: &[ServerName],
+        nth: usize,
+    ) -> Option<ServerName> {
         let now = context.now;
-        match context.standby_of(function) {
-            None => true,
-            Some(current) if current == *host => {
-                self.favoured.remove(function);
-                false
-            }
-            Some(_) => {
-                let since = self
-                    .favoured
-                    .entry(function.clone())
-                    .and_modify(|entry| {
-                        if entry.0 != *host {
-                            *entry = (host.clone(), now);
-                        }
-                    })
-                    .or_insert_with(|| (host.clone(), now));
-                now.since(since.1) >= context.timings().standby_move
-            }
+        let current = context.standby_hosts_of(function);
+        let Some(host) = hosts.iter().find(|host| !current.contains(host)) else {
+            self.favoured.remove(function);
+            return None;
+        };
+        if current.len() < hosts.len() {
+            return (current.len() <= nth).then(|| host.clone());
         }
+        let since = self
+            .favoured
+            .entry(function.clone())
+            .and_modify(|entry| {
+                if entry.0 != *host {
+                    *entry = (host.clone(), now);
+                }
+            })
+            .or_insert_with(|| (host.clone(), now));
+        let long = now.since(since.1) >= context.timings().standby_move;
+        long.then(|| host.clone())
     }
 
     /// As a host: the head wants a state loaded or dropped. One is loaded at a time; an order that
@@ -224,17 +235,16 @@ fn is_complete(context: &Context) -> bool {
     names.all(|name| context.load_of(name).is_some_and(ready))
 }
 
-/// A state that is loaded twice, and where it is to be dropped.
+/// A state that is on more hosts than it should be, and where it is to be dropped.
 fn surplus(
     context: &Context,
-    wanted: &[(ServerName, ServerName)],
+    wanted: &[(ServerName, Vec<ServerName>)],
 ) -> Option<(ServerName, ServerName)> {
-    for (function, host) in wanted {
-        let hosts = context.standby_hosts_of(function);
-        if hosts.len() > 1 {
-            let keep = hosts.iter().find(|h| *h == host).or(hosts.first())?;
-            let drop = hosts.iter().find(|h| *h != keep)?;
-            return Some((function.clone(), drop.clone()));
+    for (function, hosts) in wanted {
+        let current = context.standby_hosts_of(function);
+        if current.len() > hosts.len() {
+            let elsewhere = current.iter().rfind(|host| !hosts.contains(host));
+            return Some((function.clone(), elsewhere.or(current.last())?.clone()));
         }
     }
     None

@@ -1,7 +1,7 @@
 //! The state of the ring: what it is before a trouble and must be again afterwards.
 
 use super::site::{self, Site, SiteServer, node};
-use ringward::cluster::{Condition, Group, Operation};
+use ringward::cluster::{Activation, Condition, Group, Operation};
 use ringward::observe::Status;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -151,14 +151,25 @@ impl RingState {
     }
 
     /// Why a backup VM of one of `functions` would take longer to activate than its settings mean: no host has
-    /// its golden state at hand yet.
+    /// its golden state at hand yet, or only one of those whose functions these are and that are struck. Where a
+    /// state that is loaded has one host only (`standby`), that one is as it is.
     #[must_use]
-    pub fn unready(&self, servers: &[SiteServer], functions: &[String]) -> Option<String> {
-        let mut wanted = servers.iter().filter(|s| functions.contains(&s.name));
-        let at_hand = |server: &SiteServer| {
-            let mut vms = self.agents.values().flat_map(|agent| &agent.vms);
+    pub fn unready(
+        &self,
+        servers: &[SiteServer],
+        functions: &[String],
+        activation: Activation,
+    ) -> Option<String> {
+        let stays = |host: &String| match activation {
+            Activation::Standby => true,
+            Activation::Restore => !functions.contains(host),
+        };
+        let at_hand = |server: &&SiteServer| {
+            let hosts = self.agents.iter().filter(|(host, _)| stays(host));
+            let mut vms = hosts.flat_map(|(_, agent)| &agent.vms);
             vms.any(|vm| vm.name.as_str() == server.vm)
         };
+        let mut wanted = servers.iter().filter(|s| functions.contains(&s.name));
         let lacking = wanted.find(|server| !at_hand(server))?;
         Some(format!(
             "the golden state of {} is at hand nowhere",
@@ -288,11 +299,17 @@ claims/ftp/2.claim
     fn a_state_that_is_nowhere_at_hand_is_named() {
         let targets = ["web1".to_owned(), "ftp".to_owned()];
         let mut state = regular();
-        assert_eq!(state.unready(&two_servers(), &targets), None);
+        let unready = |state: &RingState, targets: &[String], activation| {
+            state.unready(&two_servers(), targets, activation)
+        };
+        assert_eq!(unready(&state, &targets, Activation::Standby), None);
+        let lost = unready(&state, &targets, Activation::Restore).unwrap();
+        assert_eq!(lost, "the golden state of web1b is at hand nowhere");
+        assert_eq!(unready(&state, &targets[..1], Activation::Restore), None);
         state.agents.remove("web1");
-        let reason = state.unready(&two_servers(), &targets).unwrap();
+        let reason = unready(&state, &targets, Activation::Standby).unwrap();
         assert_eq!(reason, "the golden state of ftpb is at hand nowhere");
-        assert_eq!(state.unready(&two_servers(), &targets[..1]), None);
+        assert_eq!(unready(&state, &targets[..1], Activation::Standby), None);
     }
 
     #[test]

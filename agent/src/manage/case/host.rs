@@ -82,7 +82,7 @@ impl Case {
                 need_kb: needs.get(function).copied().unwrap_or(0),
                 group,
                 excluded,
-                standby: context.standby_of(function).as_ref(),
+                at_hand: &context.standby_hosts_of(function),
                 activation: context.config.settings.activation,
                 vms,
             })

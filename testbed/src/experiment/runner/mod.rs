@@ -299,7 +299,10 @@ impl<'a> Run<'a> {
             let state = RingState::look(run.site)?;
             let reason = match state.irregular(&run.servers) {
                 None if step == Step::Home => run.unserved()?,
-                None if step == Step::Regular => state.unready(&run.servers, &run.targets),
+                None if step == Step::Regular => {
+                    let activation = run.experiment.conditions.activation.unwrap_or_default();
+                    state.unready(&run.servers, &run.targets, activation)
+                }
                 reason => reason,
             };
             let now = run.site.now();
