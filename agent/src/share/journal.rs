@@ -22,7 +22,7 @@ const BATCH: Duration = Duration::from_millis(500);
 const LAZY: Duration = Duration::from_secs(4);
 /// Pause after the file system refused.
 const RETRY: Duration = Duration::from_secs(1);
-/// To open a file anew for each batch takes the file server twice as much as to write the batch. Kept
+/// To open a file anew for each batch takes the file server more than to write the batch. Kept
 /// for longer, one that was moved away to start another would get what belongs into the other.
 const KEEP_OPEN: Duration = Duration::from_secs(30);
 

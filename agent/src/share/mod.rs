@@ -11,9 +11,9 @@
 //! says so. Claims ([`claims`]) are created once and never changed; whether there is a newer one is
 //! looked at all the time ([`watch`]).
 //!
-//! Directories of the share (`claims`, `load`, `log`, `backup` ...) are made with the share and,
-//! but for those in `claims`, never by an agent: when the share is not mounted, a write must fail, not land on the root disk
-//! of one server.
+//! Directories of the share (`claims`, `load`, `log`, `backup` ...) are made with the share and, but
+//! for those in `claims`, never by an agent: when the share is not mounted, a write must fail, not
+//! land on the root disk of one server.
 //!
 //! Mount options that this module counts on: `lookupcache=none,actimeo=0`, because a cached
 //! directory, or its times, would hide another server's claim for up to a minute. `hard` or `soft`

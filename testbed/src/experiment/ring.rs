@@ -171,8 +171,12 @@ impl RingState {
         };
         let mut wanted = servers.iter().filter(|s| functions.contains(&s.name));
         let lacking = wanted.find(|server| !at_hand(server))?;
+        let place = match activation {
+            Activation::Standby => "nowhere",
+            Activation::Restore => "on no server that is not struck",
+        };
         Some(format!(
-            "the golden state of {} is at hand nowhere",
+            "the golden state of {} is at hand {place}",
             lacking.vm
         ))
     }
@@ -304,7 +308,10 @@ claims/ftp/2.claim
         };
         assert_eq!(unready(&state, &targets, Activation::Standby), None);
         let lost = unready(&state, &targets, Activation::Restore).unwrap();
-        assert_eq!(lost, "the golden state of web1b is at hand nowhere");
+        assert_eq!(
+            lost,
+            "the golden state of web1b is at hand on no server that is not struck"
+        );
         assert_eq!(unready(&state, &targets[..1], Activation::Restore), None);
         state.agents.remove("web1");
         let reason = unready(&state, &targets, Activation::Standby).unwrap();

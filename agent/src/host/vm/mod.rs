@@ -175,8 +175,8 @@ impl Hypervisor {
             .await
     }
 
-    /// Has a VM that was made to run take the time, fresh random numbers and its users' data, without waiting
-    /// until it has: so that it is ready for its first client when it gets the virtual address.
+    /// Has a VM that was made to run take the time, fresh random numbers and its users' data, so that its first
+    /// client need not wait for them. Returns when the guest has begun.
     ///
     /// # Errors
     /// When the VM does not run here or its guest agent does not answer.
