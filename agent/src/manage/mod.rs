@@ -14,10 +14,11 @@
 //! | `sight`, `sync`, `load`, `standby` | second opinions; rounds; loads; loaded golden states |
 //! | `route`, `reading` | which part an input goes to; what the share says |
 //! | `claim`, `ledger` | who may act for a function, and the management files that follow |
-//! | `placement` | where a backup VM starts |
+//! | `placement`, `choice` | where a backup VM starts; that it does so before the recovery is decided on |
 //! | `event`, `message`, `io` | the log's language, the agents', and the node's |
 
 mod case;
+mod choice;
 pub mod claim;
 mod context;
 pub mod event;

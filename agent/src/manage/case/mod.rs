@@ -99,8 +99,17 @@ impl Case {
         not_before: Now,
     ) -> Self {
         context.fault(&claim.function);
+        let ahead = context.started_ahead(&claim);
         let mut case = Self::unplaced(context, claim, cause, partner, not_before);
-        case.place(context);
+        match ahead {
+            Some(host) if context.is_able(&host) => case.decide_on(context, host),
+            Some(host) => {
+                let (function, epoch) = (case.target(), case.epoch());
+                context.send(&host, Message::Release { function, epoch });
+                case.place(context);
+            }
+            None => case.place(context),
+        }
         case
     }
 

@@ -95,6 +95,8 @@ pub(super) struct Doubt {
     opinion: Opinion,
     again: bool,
     claim: Step,
+    /// When the backup VM starts under the claim that was won; nothing once that was tried.
+    ahead: Option<Now>,
 }
 
 /// What others said when they were asked whether they find the target well.
@@ -262,7 +264,7 @@ impl Manager {
             Mode::NetworkExamination(doubt) => match &doubt.claim {
                 Step::None => doubt.opinion.since + timings.t_cf,
                 Step::Tried { retry, .. } => *retry,
-                Step::Won { .. } => later,
+                Step::Won { .. } => doubt.ahead.unwrap_or(later),
             },
             Mode::ServiceRecovery(Repair::Restarting { until }) => *until,
             Mode::ServiceRecovery(Repair::Examining { .. }) => {

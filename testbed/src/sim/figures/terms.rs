@@ -68,6 +68,9 @@ pub(super) fn own(trouble: TroubleKind, column: Column, p: &Parameters, ping: f6
         "host reads the claim, before VM and VIP",
         exactly(2.0 * REQUEST),
     );
+    // Others look for T_nd / 2 before it is claimed, and those who claim together wait for each other.
+    let ahead = T_WAIT / 4.0 + REQUEST - p.settings.t_nd / 2.0;
+    let ahead = term("the VM starts under the claim", exactly(ahead));
     let job = term(
         "background job looks once in T_wait, agent starts after the services",
         between(-t_se, T_WAIT - AGENT),
@@ -88,7 +91,7 @@ pub(super) fn own(trouble: TroubleKind, column: Column, p: &Parameters, ping: f6
         (TroubleKind::St2, Column::Target) => [&repair[..], &[job, home]].concat(),
         (TroubleKind::St2, Column::Disconnection) => [&[finds], &repair[..], &[host]].concat(),
         (_, Column::Target) => vec![job, home],
-        (_, _) => vec![host],
+        (_, _) => vec![host, ahead],
     }
 }
 
