@@ -2,11 +2,12 @@
 //!
 //! A claim is won some time before the target is found silent again and the recovery is decided on. The
 //! VM starts in that time: it has no VIP before the owner of the claim orders that. If the target is well
-//! after all the claim is given back, and a host whose claim is given back destroys its VM.
+//! after all the claim is given back, and a host whose claim is given back destroys its VM. Several VMs
+//! that start at once slow each other, so one that may not be needed does not start beside others.
 
 use std::collections::BTreeMap;
 
-use super::claim::{Claim, Phase};
+use super::claim::{Claim, Phase, Record};
 use super::context::Context;
 use super::io::Now;
 use super::message::Message;
@@ -65,9 +66,17 @@ impl Context {
         told.max(self.answered_loads())
     }
 
-    /// Has the backup VM of a function that was claimed, and may be well yet, started.
+    /// Has the backup VM of a function that was claimed, and may be well yet, started; not while another
+    /// function waits for its own, which that would slow.
     pub(super) fn start_ahead(&mut self, claim: &Claim) {
         let (function, epoch) = (claim.function.clone(), claim.epoch);
+        let waits = |record: &Record| {
+            record.claim.function != function
+                && matches!(record.state.phase, Phase::Examining | Phase::Starting)
+        };
+        if self.ledger.all_away().any(waits) {
+            return;
+        }
         if let Some(host) = self.host_for(&function, &[]) {
             self.set_state(claim, Phase::Starting, Some(host.clone()));
             self.send(&host, Message::Activate { function, epoch });

@@ -53,8 +53,14 @@ pub(super) fn equation(trouble: TroubleKind, column: Column, p: &Parameters) -> 
     }
 }
 
-/// What it leaves out here.
-pub(super) fn own(trouble: TroubleKind, column: Column, p: &Parameters, ping: f64) -> Vec<Term> {
+/// What it leaves out here. A VM starts before it is ordered if its server is `alone` claimed.
+pub(super) fn own(
+    trouble: TroubleKind,
+    column: Column,
+    p: &Parameters,
+    ping: f64,
+    alone: bool,
+) -> Vec<Term> {
     let t_se = p.characteristics.t_se;
     let term = |what, seconds| Term { what, seconds };
     let examined = term("network examined before a restart", exactly(ping));
@@ -91,7 +97,8 @@ pub(super) fn own(trouble: TroubleKind, column: Column, p: &Parameters, ping: f6
         (TroubleKind::St2, Column::Target) => [&repair[..], &[job, home]].concat(),
         (TroubleKind::St2, Column::Disconnection) => [&[finds], &repair[..], &[host]].concat(),
         (_, Column::Target) => vec![job, home],
-        (_, _) => vec![host, ahead],
+        (_, _) if alone => vec![host, ahead],
+        (_, _) => vec![host],
     }
 }
 
