@@ -8,7 +8,8 @@
 //!    +------ reclaim <-- host failed, silent or lost                                   recovered
 //! ```
 //!
-//! * place: the host is chosen by placement; if nobody has room, again and again.
+//! * place: the host is chosen by placement; if nobody has room, again and again. One that starts the VM
+//!   since the claim was won (`choice`) is taken as it is, unless it is lost or silent.
 //! * starting: `Activate` is repeated until the host says that the VM runs, or why not. A host that
 //!   stays silent may still do it: so the function is claimed anew before the next host is asked.
 //! * await VIP: every older holder must be out first. In the paper's profile this is over by then.

@@ -32,7 +32,8 @@
 //! * Regular -> Network examination: the ping did not come back. A second one goes out at once;
 //!   the other manager and a third server are asked whether they see the target. As soon as one
 //!   does not (or nobody answers within `t_cf`), the function is claimed: that takes the target
-//!   out of the group, so that the servers behind it are examined at once. If somebody sees it,
+//!   out of the group, so that the servers behind it are examined at once, and the backup VM starts
+//!   (`choice`). If somebody sees it,
 //!   this server has a fault of its own and nobody acts.
 //! * Network examination -> Regular: the second ping came back. A claim is given back, R goes to
 //!   P2.
