@@ -49,7 +49,7 @@ impl Claim {
 pub enum Phase {
     /// The target is examined again; it may still turn out to be healthy.
     Examining,
-    /// The backup VM is being started on the host; the target may be under examination still.
+    /// The backup VM is being started on the host.
     Starting,
     /// The backup VM on the host serves clients.
     Serving,

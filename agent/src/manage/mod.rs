@@ -14,11 +14,10 @@
 //! | `sight`, `sync`, `load`, `standby` | second opinions; rounds; loads; loaded golden states |
 //! | `route`, `reading` | which part an input goes to; what the share says |
 //! | `claim`, `ledger` | who may act for a function, and the management files that follow |
-//! | `placement`, `choice` | where a backup VM starts; that it does so before the recovery is decided on |
+//! | `placement` | where a backup VM starts |
 //! | `event`, `message`, `io` | the log's language, the agents', and the node's |
 
 mod case;
-mod choice;
 pub mod claim;
 mod context;
 pub mod event;

@@ -92,19 +92,12 @@ pub fn explain(strike: &Strike, target: &TargetResult, p: &Parameters, moment: f
         Term("detection", found, steps.found),
         Term("taking up", 0.0, steps.taken_up),
     ];
-    // After network trouble the VM starts before it is ordered.
-    let activated = steps.started + steps.set;
-    let activation = match strike.trouble {
-        TroubleKind::St1 | TroubleKind::St2 => "activation (T_v)",
-        _ if activated >= c.t_v => "activation (T_v)",
-        _ => "activation (T_v), begun under the claim,",
-    };
     let function = match strike.trouble {
         TroubleKind::St1 => Vec::new(),
         _ => vec![
             Term("the examination", examined, steps.examined),
             Term("the way to another host", 0.0, steps.elsewhere),
-            Term(activation, c.t_v, activated),
+            Term("activation (T_v)", c.t_v, steps.started + steps.set),
         ],
     };
     // T_n2t has a wake-on-LAN in the middle, and the log its time; of the others the log tells no more than
@@ -235,32 +228,6 @@ mod tests {
         ftp, function recovery: +5.38 s. activation (T_v) took 7.58 s instead of 2.26 (+5.32). Meanwhile the share was silent 3 times and a server's own tick was late once.
         ftp, access disconnection: +10.52 s. detection took 11.40 s instead of 7.00 (+4.40), activation (T_v) took 7.58 s instead of 2.26 (+5.32). Meanwhile the share was silent 3 times and a server's own tick was late once.
         ");
-    }
-
-    #[test]
-    fn a_vm_that_started_before_the_order_is_told() {
-        let strike = Strike {
-            server: "ftp".to_owned(),
-            trouble: TroubleKind::Nt2,
-        };
-        let target = TargetResult {
-            server: "ftp".to_owned(),
-            actor: None,
-            steps: Some(Steps {
-                examined: 2.0,
-                started: 0.1,
-                set: 1.2,
-                ..Steps::default()
-            }),
-            measured: Measured {
-                function: Some(3.3),
-                ..Measured::default()
-            },
-            hindrances: Hindrances::default(),
-            later_outages_s: Vec::new(),
-        };
-        let said = explain(&strike, &target, &parameters(3.87), 5.0).join("\n");
-        insta::assert_snapshot!(said, @"ftp, function recovery: -2.57 s. activation (T_v), begun under the claim, took 1.30 s instead of 3.87 (-2.57).");
     }
 
     #[test]

@@ -23,8 +23,7 @@ pub struct Measured {
     pub disconnection: Option<f64>,
     /// The same for a client that looks once a second, as the paper's did.
     pub disconnection_1s: Option<f64>,
-    /// Activation of the backup VM, T_v: from the order until its guest has the VIP. After network trouble
-    /// it starts before the order, under the claim.
+    /// Activation of the backup VM, T_v: from the order until its guest has the VIP.
     pub activation: Option<f64>,
     /// Start of the target, T_ts: from the wake-on-LAN until its function is at home.
     pub start: Option<f64>,

@@ -1,10 +1,13 @@
 //! Backup server mode: choose a host, have the VM started there, have its VIP set.
 
+use std::collections::BTreeMap;
+
 use super::{Case, Progress, Stage};
 use crate::cluster::{Epoch, ServerName};
 use crate::manage::Event;
 use crate::manage::claim::{Phase, Purpose};
 use crate::manage::context::Context;
+use crate::manage::placement::{Field, Request};
 
 impl Case {
     pub(super) fn place(&mut self, context: &mut Context) {
@@ -25,10 +28,18 @@ impl Case {
             return;
         }
         let target = self.target();
-        match context.host_for(&target, &self.excluded) {
+        match self.chosen(context) {
             Some(host) => {
                 self.told_no_room = false;
-                self.decide_on(context, host);
+                let vm = context
+                    .data(&target)
+                    .map_or(target.clone(), |data| data.vm_name.clone());
+                context.log(Event::VmStart {
+                    target,
+                    vm,
+                    host: host.clone(),
+                });
+                self.start_on(context, host);
             }
             None => {
                 self.excluded.clear();
@@ -42,18 +53,46 @@ impl Case {
         }
     }
 
-    /// The backup VM is to start there.
-    pub(super) fn decide_on(&mut self, context: &mut Context, host: ServerName) {
+    /// The host that placement favours. Functions that were claimed together are placed together: of
+    /// those that have no host yet, the ones before ours count as placed by their owners, who go by
+    /// the same.
+    fn chosen(&self, context: &Context) -> Option<ServerName> {
         let target = self.target();
-        let vm = context
-            .data(&target)
-            .map_or(target.clone(), |data| data.vm_name.clone());
-        context.log(Event::VmStart {
-            target,
-            vm,
-            host: host.clone(),
-        });
-        self.start_on(context, host);
+        let mut vms = context.running();
+        // Our own claim does not count against the host it names.
+        let own = context.ledger.get(&target);
+        if let Some(count) = own
+            .and_then(|record| record.state.host.as_ref())
+            .and_then(|host| vms.get_mut(host))
+        {
+            *count = count.saturating_sub(1);
+        }
+        let group = &context.group;
+        let silent = group.names().filter(|name| context.is_silent(name));
+        let silent: Vec<ServerName> = silent.cloned().collect();
+        let failed: Vec<ServerName> = self.excluded.iter().chain(&silent).cloned().collect();
+        let samples = context.samples();
+        let field = Field::new(group, &samples);
+        let place = |function: &ServerName, excluded: &[ServerName], vms: &BTreeMap<_, u32>| {
+            let data = context.data(function)?;
+            let needs = &context.config.vm_memory_kb;
+            field.choose(&Request {
+                function,
+                server_type: data.server_type,
+                need_kb: needs.get(function).copied().unwrap_or(0),
+                group,
+                excluded,
+                at_hand: &context.standby_hosts_of(function),
+                activation: context.config.settings.activation,
+                vms,
+            })
+        };
+        for other in context.unplaced().take_while(|other| **other != target) {
+            if let Some(host) = place(other, &silent, &vms) {
+                *vms.entry(host).or_default() += 1;
+            }
+        }
+        place(&target, &failed, &vms)
     }
 
     pub(super) fn start_on(&mut self, context: &mut Context, host: ServerName) {

@@ -8,8 +8,7 @@
 //!    +------ reclaim <-- host failed, silent or lost                                   recovered
 //! ```
 //!
-//! * place: the host is chosen by placement; if nobody has room, again and again. One that starts the VM
-//!   since the claim was won (`choice`) is taken as it is, unless it is lost or silent.
+//! * place: the host is chosen by placement; if nobody has room, again and again.
 //! * starting: `Activate` is repeated until the host says that the VM runs, or why not. A host that
 //!   stays silent may still do it: so the function is claimed anew before the next host is asked.
 //! * await VIP: every older holder must be out first. In the paper's profile this is over by then.
@@ -100,17 +99,8 @@ impl Case {
         not_before: Now,
     ) -> Self {
         context.fault(&claim.function);
-        let ahead = context.started_ahead(&claim);
         let mut case = Self::unplaced(context, claim, cause, partner, not_before);
-        match ahead {
-            Some(host) if context.is_able(&host) => case.decide_on(context, host),
-            Some(host) => {
-                let (function, epoch) = (case.target(), case.epoch());
-                context.send(&host, Message::Release { function, epoch });
-                case.place(context);
-            }
-            None => case.place(context),
-        }
+        case.place(context);
         case
     }
 

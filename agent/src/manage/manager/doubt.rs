@@ -52,7 +52,6 @@ impl Manager {
             opinion,
             again: false,
             claim: Step::None,
-            ahead: None,
         });
         self.ping(context);
         self.doubt_on(context)
@@ -163,11 +162,7 @@ impl Manager {
                 self.mode = Mode::BackupServer;
                 return Some(wish);
             }
-            Step::Won { claim, .. } => {
-                if doubt.ahead.take_if(|at| context.now >= *at).is_some() {
-                    context.start_ahead(claim);
-                }
-            }
+            Step::Won { .. } => {}
         }
         None
     }
@@ -259,9 +254,6 @@ impl Manager {
                     claim: tried.clone(),
                     state: State::default(),
                 });
-                if let Mode::NetworkExamination(doubt) = &mut self.mode {
-                    doubt.ahead = Some(context.answered_claims());
-                }
                 if let Mode::ServiceRecovery(_) = self.mode {
                     let claim = tried.clone();
                     self.mode = Mode::BackupServer;

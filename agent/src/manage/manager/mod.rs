@@ -32,8 +32,7 @@
 //! * Regular -> Network examination: the ping did not come back. A second one goes out at once;
 //!   the other manager and a third server are asked whether they see the target. As soon as one
 //!   does not (or nobody answers within `t_cf`), the function is claimed: that takes the target
-//!   out of the group, so that the servers behind it are examined at once, and the backup VM starts
-//!   (`choice`). If somebody sees it,
+//!   out of the group, so that the servers behind it are examined at once. If somebody sees it,
 //!   this server has a fault of its own and nobody acts.
 //! * Network examination -> Regular: the second ping came back. A claim is given back, R goes to
 //!   P2.
@@ -96,8 +95,6 @@ pub(super) struct Doubt {
     opinion: Opinion,
     again: bool,
     claim: Step,
-    /// When the backup VM starts under the claim that was won; nothing once that was tried.
-    ahead: Option<Now>,
 }
 
 /// What others said when they were asked whether they find the target well.
@@ -265,7 +262,7 @@ impl Manager {
             Mode::NetworkExamination(doubt) => match &doubt.claim {
                 Step::None => doubt.opinion.since + timings.t_cf,
                 Step::Tried { retry, .. } => *retry,
-                Step::Won { .. } => doubt.ahead.unwrap_or(later),
+                Step::Won { .. } => later,
             },
             Mode::ServiceRecovery(Repair::Restarting { until }) => *until,
             Mode::ServiceRecovery(Repair::Examining { .. }) => {

@@ -100,8 +100,6 @@ fn beyond(difference: f64, plus_minus: f64) -> f64 {
 struct Server {
     name: &'static str,
     trouble: TroubleKind,
-    /// No other server is claimed at the same time.
-    alone: bool,
     parameters: Parameters,
     /// The paper's recovery of the function, and of that the activation of the virtual server.
     paper: (f64, f64),
@@ -188,7 +186,7 @@ fn fig13(paper: &Paper, of: &Fig13) -> anyhow::Result<Vec<Row>> {
             number: number(trouble, column),
             paper: reading.paper?,
             equation: equation(trouble, column, &p)?,
-            own: own(trouble, column, &p, paper.table3.network_exam_ok, true),
+            own: own(trouble, column, &p, paper.table3.network_exam_ok),
             seen: (reading.of)(seen.get(middle)?),
             range: (
                 all.clone().fold(f64::MAX, f64::min),
@@ -219,13 +217,10 @@ fn number(trouble: TroubleKind, column: Column) -> u32 {
 fn fig14(paper: &Paper, of: &Fig14) -> anyhow::Result<[Server; 2]> {
     let plan = plan(&[("ftp", of.ftp), ("web1", of.web1)], MIDDLE, true);
     let mut seen = watch(&plan)?.seen.into_iter();
-    // After service trouble a server is claimed later.
-    let alone = [of.ftp, of.web1].contains(&TroubleKind::St2);
     let mut server = |name, trouble, [function, activation]: [f64; 2]| {
         anyhow::Ok(Server {
             name,
             trouble,
-            alone,
             parameters: parameters(paper, name)?,
             paper: (function, activation),
             seen: seen
@@ -262,7 +257,6 @@ fn fig15(paper: &Paper) -> anyhow::Result<Vec<Neighbour>> {
             server: Server {
                 name,
                 trouble: TroubleKind::Nt2,
-                alone: false,
                 parameters,
                 paper: (of.function, of.activation),
                 seen,

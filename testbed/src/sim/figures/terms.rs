@@ -53,14 +53,8 @@ pub(super) fn equation(trouble: TroubleKind, column: Column, p: &Parameters) -> 
     }
 }
 
-/// What it leaves out here. A VM starts before it is ordered if its server is `alone` claimed.
-pub(super) fn own(
-    trouble: TroubleKind,
-    column: Column,
-    p: &Parameters,
-    ping: f64,
-    alone: bool,
-) -> Vec<Term> {
+/// What it leaves out here.
+pub(super) fn own(trouble: TroubleKind, column: Column, p: &Parameters, ping: f64) -> Vec<Term> {
     let t_se = p.characteristics.t_se;
     let term = |what, seconds| Term { what, seconds };
     let examined = term("network examined before a restart", exactly(ping));
@@ -74,9 +68,6 @@ pub(super) fn own(
         "host reads the claim, before VM and VIP",
         exactly(2.0 * REQUEST),
     );
-    // Others look for T_nd / 2 before it is claimed, and those who claim together wait for each other.
-    let ahead = T_WAIT / 4.0 + REQUEST - p.settings.t_nd / 2.0;
-    let ahead = term("the VM starts under the claim", exactly(ahead));
     let job = term(
         "background job looks once in T_wait, agent starts after the services",
         between(-t_se, T_WAIT - AGENT),
@@ -97,7 +88,6 @@ pub(super) fn own(
         (TroubleKind::St2, Column::Target) => [&repair[..], &[job, home]].concat(),
         (TroubleKind::St2, Column::Disconnection) => [&[finds], &repair[..], &[host]].concat(),
         (_, Column::Target) => vec![job, home],
-        (_, _) if alone => vec![host, ahead],
         (_, _) => vec![host],
     }
 }

@@ -170,13 +170,7 @@ const DISCONNECTION: [&str; 3] = ["discon-\nnection + own", "simulator", "differ
 impl Server {
     fn expected(&self, column: Column, ping: f64) -> Span {
         let equation = equation(self.trouble, column, &self.parameters);
-        let own = sum(&own(
-            self.trouble,
-            column,
-            &self.parameters,
-            ping,
-            self.alone,
-        ));
+        let own = sum(&own(self.trouble, column, &self.parameters, ping));
         Span {
             value: equation.map_or(0.0, |span| span.value) + own.value,
             plus_minus: own.plus_minus,

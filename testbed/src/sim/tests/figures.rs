@@ -69,13 +69,11 @@ fn near(found: f64, formula: f64, within: f64) {
 const RESTART: f64 = 0.15;
 /// Two looks at the share, and pings: left out too.
 const REQUESTS: f64 = 0.12;
-/// The VM starts under the claim, which is won T_nd / 2 before the order, T_wait / 4 after it.
-const AHEAD: f64 = T_ND / 2.0 - 0.25;
 
 #[test]
 fn functions_come_back_as_the_formulas_say() {
-    near(function(&run("nt1")), T_ND + T_V - AHEAD, 0.05);
-    near(function(&run("nt2")), T_ND + T_V - AHEAD, 0.05);
+    near(function(&run("nt1")), T_ND + T_V, 0.05);
+    near(function(&run("nt2")), T_ND + T_V, 0.05);
     near(function(&run("st2")), RESTART + T_SW + T_V, REQUESTS);
 }
 
