@@ -3,7 +3,8 @@
 //! Real machines each have their own. Here a boot takes a whole processor for half a minute, two of them
 //! take what all others need, and what is late then looks like a failure. So servers give way to the file
 //! servers and the client, which have little to do and whose answers everybody awaits, and one that is
-//! switched on, shuts down or resets itself gives way to all for as long as a boot takes. The kernel
+//! switched on, shuts down or resets itself gives way to all until it has booted. That takes longer the less
+//! it gets, so it is over not after some time but when the machine no longer wants a processor. The kernel
 //! raises a priority for root only: under another user a server that has booted keeps the lower one, which
 //! hardly shows, since there is rarely more to do than there is time for.
 
@@ -11,15 +12,21 @@ use super::network::Kind;
 use super::qmp;
 use rustix::process::{Pid, setpriority_process};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 /// Servers get a third of the time that file servers and the client may have, and while they boot hardly
 /// more than what the others leave.
 const SERVER: i32 = 5;
 const BOOTING: i32 = 19;
-/// A boot of an emulated server, until its function is at home.
-const BOOT: Duration = Duration::from_secs(30);
+/// How often a machine that boots is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// A shutdown and a boot wait now and then, but not that soon or
+const SHORTEST: u32 = 10;
+/// that many looks long; what is quiet for so long has booted.
+const QUIET: u32 = 3;
+/// Less of a processor than this is quiet. A server at rest wants a tenth, a boot a whole one.
+const LITTLE: f64 = 0.4;
 
 /// Sees to the priority of the process `pid` for as long as it lives. `boots`: it does so now. `events`
 /// is where QEMU tells how the machine ends. Who says on the sender that it will shut down makes it give way
@@ -39,35 +46,88 @@ pub fn watch(pid: u32, kind: Kind, boots: bool, events: PathBuf) -> Sender<()> {
 }
 
 /// Until nobody is left who could tell of a beginning.
-fn give_way(pid: u32, mut booting: bool, begins: &Receiver<()>) {
+fn give_way(pid: u32, boots: bool, begins: &Receiver<()>) {
+    let mut boot = boots.then(Boot::default);
     loop {
-        set(pid, if booting { BOOTING } else { SERVER });
-        let next = match booting {
-            true => begins.recv_timeout(BOOT),
-            false => begins.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        };
-        booting = match next {
-            Ok(()) => true,
-            Err(RecvTimeoutError::Timeout) => false,
-            Err(RecvTimeoutError::Disconnected) => return,
+        set(pid, if boot.is_some() { BOOTING } else { SERVER });
+        boot = match boot {
+            Some(boot) => match boot.until_it_ends(pid, begins) {
+                Ok(next) => next,
+                Err(RecvError) => return,
+            },
+            None => match begins.recv() {
+                Ok(()) => Some(Boot::default()),
+                Err(RecvError) => return,
+            },
         };
     }
 }
 
+/// A boot, from the shutdown before it on.
+#[derive(Default)]
+struct Boot {
+    looks: u32,
+    quiet: u32,
+    /// What the machine had wanted of processors by the last look.
+    wanted: Duration,
+}
+
+impl Boot {
+    /// Nothing when it has ended, another when that has begun meanwhile.
+    fn until_it_ends(mut self, pid: u32, begins: &Receiver<()>) -> Result<Option<Self>, RecvError> {
+        loop {
+            match begins.recv_timeout(LOOK) {
+                Ok(()) => return Ok(Some(Self::default())),
+                Err(RecvTimeoutError::Disconnected) => return Err(RecvError),
+                Err(RecvTimeoutError::Timeout) if self.has_ended(wanted(pid)) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// To be asked every [`LOOK`]; `wanted` is what the machine has wanted by now.
+    fn has_ended(&mut self, wanted: Duration) -> bool {
+        let lately = wanted.saturating_sub(self.wanted);
+        self.wanted = wanted;
+        self.looks += 1;
+        self.quiet = if lately < LOOK.mul_f64(LITTLE) {
+            self.quiet + 1
+        } else {
+            0
+        };
+        self.looks >= SHORTEST && self.quiet >= QUIET
+    }
+}
+
+/// How long the threads of a process have run or waited to run.
+fn wanted(pid: u32) -> Duration {
+    let times = threads(pid).filter_map(|thread| {
+        let stat = std::fs::read_to_string(thread.join("schedstat")).ok()?;
+        let nanoseconds = stat.split_whitespace().take(2);
+        nanoseconds
+            .map(|field| field.parse::<u64>().ok())
+            .sum::<Option<u64>>()
+    });
+    Duration::from_nanos(times.sum())
+}
+
 /// Sets the priority of every thread of a process, as far as the kernel lets us.
 fn set(pid: u32, nice: i32) {
-    let tasks = Path::new("/proc").join(pid.to_string()).join("task");
-    let Ok(entries) = std::fs::read_dir(tasks) else {
-        return;
-    };
-    let threads = entries.flatten().filter_map(|entry| {
-        let id = entry.file_name().to_str()?.parse().ok()?;
+    let ids = threads(pid).filter_map(|thread| {
+        let id = thread.file_name()?.to_str()?.parse().ok()?;
         Pid::from_raw(id)
     });
-    for thread in threads {
+    for id in ids {
         // Refused to whoever is not root and wants more; see above.
-        let _ = setpriority_process(Some(thread), nice);
+        let _ = setpriority_process(Some(id), nice);
     }
+}
+
+/// The threads of a process, as directories of `/proc`; none when it has ended.
+fn threads(pid: u32) -> impl Iterator<Item = PathBuf> {
+    let tasks = Path::new("/proc").join(pid.to_string()).join("task");
+    let entries = std::fs::read_dir(tasks).into_iter().flatten();
+    entries.flatten().map(|entry| entry.path())
 }
 
 #[cfg(test)]
@@ -80,6 +140,36 @@ mod tests {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let nice = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16);
         nice.unwrap().parse().unwrap()
+    }
+
+    /// Wants as much of a processor, each second, and says when the boot was over.
+    fn ended_after(percent: impl Fn(u32) -> u64) -> Option<u32> {
+        let mut boot = Boot::default();
+        let mut wanted = Duration::ZERO;
+        (1..=100).find(|second| {
+            wanted += Duration::from_millis(percent(*second) * 10);
+            boot.has_ended(wanted)
+        })
+    }
+
+    #[test]
+    fn a_boot_is_over_once_nothing_is_wanted() {
+        assert_eq!(ended_after(|_| 100), None);
+        assert_eq!(ended_after(|_| 10), Some(SHORTEST));
+        assert_eq!(ended_after(|s| if s <= 60 { 90 } else { 10 }), Some(63));
+        // It waits for something, two seconds at a time.
+        let waits = |s| if s <= 60 && s % 3 == 0 { 90 } else { 10 };
+        assert_eq!(ended_after(waits), Some(63));
+    }
+
+    #[test]
+    fn what_a_process_wanted_is_known() {
+        let before = wanted(std::process::id());
+        let began = Instant::now();
+        while wanted(std::process::id()) < before + Duration::from_millis(50) {
+            assert!(began.elapsed() < Duration::from_secs(20));
+        }
+        assert_eq!(wanted(u32::MAX), Duration::ZERO);
     }
 
     #[test]
