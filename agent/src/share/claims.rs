@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::{Epoch, ServerName};
 
 use super::directory::Directory;
-use super::files::{nonce, read_limited};
+use super::files::{nonce, replace_in};
 use super::pool::Ticket;
 use super::sealed::{seal, unseal};
 use super::{Share, ShareError};
@@ -109,17 +109,16 @@ impl Share {
                 found => found?,
             };
             let temporary = directory.write_temporary(&name, text.as_bytes())?;
-            let there = directory.at(&name);
             let linked = ticket
                 .wanted()
-                .and_then(|()| fs::hard_link(&temporary, &there));
-            let _ = fs::remove_file(&temporary);
+                .and_then(|()| directory.link(&temporary, &name));
+            let _ = directory.remove(&temporary);
             match linked {
                 Ok(()) => directory.sync()?,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
-            parse(&read_limited(&there)?)
+            parse(&directory.read(&name)?)
         };
         let path = self.path(&claim.name())?;
         let found = self
@@ -168,20 +167,28 @@ impl Share {
     /// # Errors
     /// [`ShareError::NotHolder`] when the claim on the share is another one.
     pub async fn replace_state(&self, claim: &Claim, state: &str) -> Result<(), ShareError> {
-        let found = self
-            .run("read", self.path(&claim.name())?, |_, p| {
-                parse(&read_limited(p)?)
-            })
-            .await?;
-        if found.nonce != claim.nonce {
-            return Err(ShareError::NotHolder {
+        let (nonce, file) = (claim.nonce.clone(), format!("{}.claim", claim.epoch));
+        let bytes = seal(state).into_bytes();
+        let op = move |ticket: &Ticket, path: &Path| {
+            let (directory, name) = Directory::of(path)?;
+            let found = parse(&directory.read(&file)?)?;
+            if found.nonce != nonce {
+                return Ok(Some(found.owner));
+            }
+            replace_in(&directory, &name, &bytes, ticket)?;
+            Ok(None)
+        };
+        let path = self.path(&format!("claims/{}/{}.state", claim.function, claim.epoch))?;
+        let pool = &self.inner.pool;
+        let other = pool.run_write("replace", path, self.deadline, op).await?;
+        match other {
+            None => Ok(()),
+            Some(holder) => Err(ShareError::NotHolder {
                 function: claim.function.clone(),
                 epoch: claim.epoch,
-                holder: found.owner,
-            });
+                holder,
+            }),
         }
-        let name = format!("claims/{}/{}.state", claim.function, claim.epoch);
-        self.replace_bytes(&name, seal(state).into_bytes()).await
     }
 }
 
@@ -228,7 +235,7 @@ pub(super) fn newest_of(
     };
     let name = format!("{epoch}.state");
     let state = if names.contains(&name) {
-        let bytes = read_limited(&directory.at(&name))?;
+        let bytes = directory.read(&name)?;
         unseal(&bytes).ok().map(str::to_owned)
     } else {
         None
@@ -238,7 +245,7 @@ pub(super) fn newest_of(
 
 fn read(directory: &Directory, function: &OsStr, epoch: Epoch) -> io::Result<Claim> {
     let name = format!("{epoch}.claim");
-    let claim = parse(&read_limited(&directory.at(&name))?)
+    let claim = parse(&directory.read(&name)?)
         .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
     if claim.epoch == epoch && function == claim.function.as_str() {
         Ok(claim)

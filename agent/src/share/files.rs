@@ -1,15 +1,15 @@
 //! Whole files: read, replace, list, copy to the local disk.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::directory::{Directory, temporary_name};
+use super::directory::{Directory, read_limited, temporary_name};
 use super::pool::Ticket;
 use super::sealed::{Damage, seal, unseal};
-use super::{READ_LIMIT_BYTES, Share, ShareError};
+use super::{Share, ShareError};
 
 /// Whether the text is what is on the share now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +35,10 @@ impl Share {
     /// # Errors
     /// As every operation: deadline, or what the file system said.
     pub async fn read(&self, name: &str) -> Result<Vec<u8>, ShareError> {
-        self.run("read", self.path(name)?, |_, path| read_limited(path))
-            .await
+        self.run("read", self.path(name)?, |_, path| {
+            read_limited(File::open(path)?)
+        })
+        .await
     }
 
     /// The text of the management file `name`, its trailer checked.
@@ -88,6 +90,28 @@ impl Share {
         Ok(())
     }
 
+    /// As [`Share::replace`], but what is there already is only read: that costs the file server a
+    /// fraction.
+    ///
+    /// # Errors
+    /// As [`Share::replace`].
+    pub async fn replace_if_changed(&self, name: &str, text: &str) -> Result<(), ShareError> {
+        let bytes = seal(text).into_bytes();
+        let op = move |ticket: &Ticket, path: &Path| {
+            let (directory, name) = Directory::of(path)?;
+            if directory.read(&name).is_ok_and(|there| there == bytes) {
+                return Ok(());
+            }
+            replace_in(&directory, &name, &bytes, ticket)
+        };
+        self.inner
+            .pool
+            .run_write("replace", self.path(name)?, self.deadline, op)
+            .await?;
+        self.remember(name, text);
+        Ok(())
+    }
+
     /// Replaces `name` by `bytes` as they are (no trailer), whole or not at all.
     ///
     /// # Errors
@@ -95,15 +119,7 @@ impl Share {
     pub async fn replace_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<(), ShareError> {
         let op = move |ticket: &Ticket, path: &Path| {
             let (directory, name) = Directory::of(path)?;
-            let temporary = directory.write_temporary(&name, &bytes)?;
-            let placed = ticket
-                .wanted()
-                .and_then(|()| fs::rename(&temporary, directory.at(&name)));
-            if placed.is_err() {
-                let _ = fs::remove_file(&temporary);
-            }
-            placed?;
-            directory.sync()
+            replace_in(&directory, &name, &bytes, ticket)
         };
         self.inner
             .pool
@@ -146,16 +162,22 @@ impl Share {
     }
 }
 
-pub(super) fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(READ_LIMIT_BYTES + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > READ_LIMIT_BYTES {
-        let text = format!("larger than {READ_LIMIT_BYTES} bytes");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+/// Replaces the file `name` of a directory, whole or not at all.
+pub(super) fn replace_in(
+    directory: &Directory,
+    name: &str,
+    bytes: &[u8],
+    ticket: &Ticket,
+) -> io::Result<()> {
+    let temporary = directory.write_temporary(name, bytes)?;
+    let placed = ticket
+        .wanted()
+        .and_then(|()| directory.rename(&temporary, name));
+    if placed.is_err() {
+        let _ = directory.remove(&temporary);
     }
-    Ok(bytes)
+    placed?;
+    directory.sync()
 }
 
 /// Sixteen random hexadecimal digits.

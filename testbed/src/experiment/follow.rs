@@ -1,22 +1,35 @@
 //! Follows the servers' system logs on the share while an experiment runs.
+//!
+//! Every process that an emulated machine starts takes it some hundredths of a second, and file server 1 is
+//! what all wait for in a recovery. So one process there puts what all logs get into one file, and a look is a
+//! reading of that file.
 
 use super::site::{self, Site, node};
 use crate::report::story::{self, Entry, Story};
+use anyhow::bail;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const LOOK: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Prints, for every argument `server:offset`, a line `@@ server`, what the log holds from the
-/// offset on, and a line end.
-const SCRIPT: &str = "for a in \"$@\"; do s=${a%%:*}; echo \"@@ $s\"
-tail -c +${a##*:} /share/log/$s.log 2>/dev/null; echo; done";
+/// Where the collected lines are, on file server 1.
+pub const COLLECTED: &str = "/run/collected.log";
+
+/// Follows the logs of the servers that it is given, and names one before lines of it.
+const COLLECT: &str = "systemctl stop --quiet collect.service
+for s in \"$@\"; do set -- \"$@\" /share/log/$s.log; shift; done
+systemd-run --quiet --collect --unit=collect -p StandardOutput=truncate:/run/collected.log tail -n 0 -F \"$@\"";
 
 /// Reads what is new in every log.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Follower {
-    /// Bytes already read, by server.
-    read: BTreeMap<String, usize>,
+    /// Bytes already read.
+    read: u64,
+    /// What was read of a line that is not complete.
+    rest: Vec<u8>,
+    /// Whose lines come next.
+    server: String,
     /// Everything read since the start.
     story: Story,
 }
@@ -25,20 +38,26 @@ impl Follower {
     /// Starts at the present end of every log.
     ///
     /// # Errors
-    /// When file server 1 does not answer.
+    /// When file server 1 does not answer, or lacks a log.
     pub fn start(site: &dyn Site) -> anyhow::Result<Self> {
-        let read = site
-            .servers()
-            .into_iter()
-            .map(|server| (server.name, 0))
-            .collect();
-        let mut follower = Self {
-            read,
-            story: Story::default(),
-        };
-        follower.poll(site)?;
-        follower.story = Story::default();
-        Ok(follower)
+        let servers: Vec<String> = site.servers().into_iter().map(|s| s.name).collect();
+        let mut argv = vec!["sh", "-c", COLLECT, "sh"];
+        argv.extend(servers.iter().map(String::as_str));
+        site::output(site, node::FILE1, &argv, WITHIN)?;
+        let mut follower = Self::default();
+        let began = site.now();
+        loop {
+            // Each is named once when it was found.
+            follower.poll(site)?;
+            let followed = |server: &&String| follower.story.logs.contains_key(*server);
+            let Some(missing) = servers.iter().find(|server| !followed(server)) else {
+                return Ok(follower);
+            };
+            if site.now().saturating_sub(began) > WITHIN {
+                bail!("file1: no log of {missing} to follow in /share/log; does its agent run?");
+            }
+            site.sleep(LOOK_EVERY)?;
+        }
     }
 
     /// Reads the lines that were completed since the last look; returns them by server.
@@ -46,33 +65,39 @@ impl Follower {
     /// # Errors
     /// When file server 1 does not answer.
     pub fn poll(&mut self, site: &dyn Site) -> anyhow::Result<Vec<(String, Entry)>> {
-        let from: Vec<String> = self
-            .read
-            .iter()
-            .map(|(server, read)| format!("{server}:{}", read + 1))
-            .collect();
-        let mut argv = vec!["sh", "-c", SCRIPT, "sh"];
-        argv.extend(from.iter().map(String::as_str));
-        let text = site::output(site, node::FILE1, &argv, LOOK)?;
+        let added = site.read_on(node::FILE1, COLLECTED, self.read)?;
+        self.read += added.len() as u64;
         let mut fresh = Vec::new();
-        for (server, added) in parts(&text) {
-            let Some(read) = self.read.get_mut(server) else {
-                continue;
-            };
-            *read += added.len();
-            let entries = story::parse(added, site.now());
-            fresh.extend(
-                entries
-                    .iter()
-                    .map(|entry| (server.to_owned(), entry.clone())),
-            );
-            self.story
-                .logs
-                .entry(server.to_owned())
-                .or_default()
-                .extend(entries);
+        for (server, text) in self.sort(&added) {
+            let log = self.story.logs.entry(server.clone()).or_default();
+            for entry in story::parse(&text, site.now()) {
+                log.push(entry.clone());
+                fresh.push((server.clone(), entry));
+            }
         }
         Ok(fresh)
+    }
+
+    /// The complete lines by server, also of those that were only named.
+    fn sort(&mut self, added: &[u8]) -> BTreeMap<String, String> {
+        self.rest.extend_from_slice(added);
+        let complete = self.rest.iter().rposition(|b| *b == b'\n');
+        let lines: Vec<u8> = self
+            .rest
+            .drain(..complete.map_or(0, |end| end + 1))
+            .collect();
+        let mut sorted: BTreeMap<String, String> = BTreeMap::new();
+        for line in String::from_utf8_lossy(&lines).lines() {
+            if let Some(server) = named(line) {
+                server.clone_into(&mut self.server);
+                sorted.entry(self.server.clone()).or_default();
+            } else if !line.is_empty() {
+                let text = sorted.entry(self.server.clone()).or_default();
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        sorted
     }
 
     /// Everything read since the start.
@@ -82,19 +107,10 @@ impl Follower {
     }
 }
 
-/// Server and complete new lines, from what [`SCRIPT`] printed.
-fn parts(text: &str) -> Vec<(&str, &str)> {
-    let mut found = Vec::new();
-    for part in text.split("@@ ").skip(1) {
-        let Some((server, body)) = part.split_once('\n') else {
-            continue;
-        };
-        // The script's own line end closes the last line if that was not complete.
-        let body = body.strip_suffix('\n').unwrap_or(body);
-        let complete = body.rfind('\n').map_or("", |end| &body[..=end]);
-        found.push((server, complete));
-    }
-    found
+/// The server whose lines come next, if it is that which this line says.
+fn named(line: &str) -> Option<&str> {
+    let path = line.strip_prefix("==> ")?.strip_suffix(" <==")?;
+    path.rsplit('/').next()?.strip_suffix(".log")
 }
 
 #[cfg(test)]
@@ -103,14 +119,20 @@ mod tests {
 
     #[test]
     fn a_line_that_is_not_complete_waits_for_the_next_look() {
-        let text = "@@ ftp\n12:00:00.00 Wait\n12:00:01.0\n@@ web1\n\n@@ web2\n12:00:00.00 Wait\n\n";
+        let mut follower = Follower::default();
+        let first = "==> /share/log/ftp.log <==\n\n==> /share/log/web1.log <==\n\
+                     12:00:00.00 Wait\n12:00:01.0";
+        let sorted = follower.sort(first.as_bytes());
+        assert_eq!(sorted["ftp"], "");
+        assert_eq!(sorted["web1"], "12:00:00.00 Wait\n");
+        let next = "1 Wait\n\n==> /share/log/ftp.log <==\n12:00:00.00 P2_wait\n";
+        let sorted = follower.sort(next.as_bytes());
+        assert_eq!(sorted["web1"], "12:00:01.01 Wait\n");
+        assert_eq!(sorted["ftp"], "12:00:00.00 P2_wait\n");
+        assert!(follower.sort(b"").is_empty());
         assert_eq!(
-            parts(text),
-            [
-                ("ftp", "12:00:00.00 Wait\n"),
-                ("web1", ""),
-                ("web2", "12:00:00.00 Wait\n")
-            ]
+            follower.sort(b"12:00:02.00 Wait\n")["ftp"],
+            "12:00:02.00 Wait\n"
         );
     }
 }

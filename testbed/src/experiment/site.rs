@@ -137,6 +137,12 @@ pub trait Site {
     /// When the machine does not take the order.
     fn start(&self, node: &str, argv: &[&str]) -> anyhow::Result<()>;
 
+    /// What a file on a machine holds from the byte `from` on. Starts no process there.
+    ///
+    /// # Errors
+    /// When the machine does not answer, or has no such file.
+    fn read_on(&self, node: &str, path: &str, from: u64) -> anyhow::Result<Vec<u8>>;
+
     /// True while the machine runs: it has power and is not frozen.
     fn is_on(&self, node: &str) -> bool;
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub const SMALL: Duration = Duration::from_secs(20);
 
 /// Bytes of a file in one message.
-const WRITTEN_AT_ONCE: usize = 512 << 10;
+const AT_ONCE: usize = 512 << 10;
 
 /// How often a wait looks whether it should go on.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -120,11 +120,34 @@ impl Guest {
         }
     }
 
+    /// What a file holds from the byte `from` on. Starts no process, unlike [`Guest::read_file`].
+    pub fn read_on(&self, path: &str, from: u64) -> Result<Vec<u8>> {
+        let open = json!({ "path": path, "mode": "r" });
+        let handle = self.call("guest-file-open", open, SMALL)?;
+        let read = self.read_handle(&handle, from);
+        self.call("guest-file-close", json!({ "handle": handle }), SMALL)?;
+        read
+    }
+
+    fn read_handle(&self, handle: &Value, from: u64) -> Result<Vec<u8>> {
+        let seek = json!({ "handle": handle, "offset": from, "whence": "set" });
+        self.call("guest-file-seek", seek, SMALL)?;
+        let mut content = Vec::new();
+        loop {
+            let order = json!({ "handle": handle, "count": AT_ONCE });
+            let answer = self.call("guest-file-read", order, SMALL)?;
+            content.extend(self.decode(&answer["buf-b64"])?);
+            if answer["eof"] == true {
+                return Ok(content);
+            }
+        }
+    }
+
     /// Replaces a file.
     pub fn write_file(&self, path: &str, content: &[u8]) -> Result<()> {
         let open = json!({ "path": path, "mode": "w" });
         let handle = self.call("guest-file-open", open, SMALL)?;
-        for chunk in content.chunks(WRITTEN_AT_ONCE) {
+        for chunk in content.chunks(AT_ONCE) {
             let order = json!({ "handle": handle, "buf-b64": STANDARD.encode(chunk) });
             self.call("guest-file-write", order, SMALL)?;
         }
@@ -155,20 +178,21 @@ impl Guest {
     }
 
     fn output(&self, status: &Value) -> Result<Output> {
-        let part = |name: &str| {
-            STANDARD
-                .decode(status[name].as_str().unwrap_or_default())
-                .map_err(|e| self.failed("answer in base64", e.to_string()))
-        };
         let code = match (status["exitcode"].as_i64(), status["signal"].as_i64()) {
             (Some(code), _) => code,
             (None, signal) => 128 + signal.unwrap_or(0),
         };
         Ok(Output {
             code: code as i32,
-            stdout: part("out-data")?,
-            stderr: part("err-data")?,
+            stdout: self.decode(&status["out-data"])?,
+            stderr: self.decode(&status["err-data"])?,
         })
+    }
+
+    fn decode(&self, part: &Value) -> Result<Vec<u8>> {
+        STANDARD
+            .decode(part.as_str().unwrap_or_default())
+            .map_err(|e| self.failed("answer in base64", e.to_string()))
     }
 
     fn call(&self, name: &str, arguments: Value, within: Duration) -> Result<Value> {

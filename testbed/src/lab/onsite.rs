@@ -184,6 +184,10 @@ impl Site for LabSite {
         Ok(self.lab()?.machine(node)?.guest.start(argv)?)
     }
 
+    fn read_on(&self, node: &str, path: &str, from: u64) -> Result<Vec<u8>> {
+        Ok(self.lab()?.machine(node)?.guest.read_on(path, from)?)
+    }
+
     fn is_on(&self, node: &str) -> bool {
         let machine = self.lab.as_ref().and_then(|lab| lab.machine(node).ok());
         machine.is_some_and(|m| m.power().0 == Power::On)

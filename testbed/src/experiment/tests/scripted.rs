@@ -1,5 +1,6 @@
 //! A site of two servers that does what a script says, in virtual time.
 
+use super::super::follow::COLLECTED;
 use super::super::ring::tests::{SHARE, addresses, two_servers};
 use super::super::site::{Artefact, Facts, Ran, Site, SiteServer, Switch};
 use crate::report::calibration::tests::calibration;
@@ -63,6 +64,8 @@ pub(super) struct Scripted {
     pub(super) switched: Vec<(String, Switch, Duration)>,
     /// Whose managers are at rest.
     resting: RefCell<BTreeSet<String>>,
+    /// What web1 had logged when its log was first followed.
+    followed_from: Cell<usize>,
     /// What was ordered on which machine.
     pub(super) heard: RefCell<Vec<(String, String)>>,
     pub(super) dir: PathBuf,
@@ -79,6 +82,7 @@ impl Scripted {
             broken: false,
             switched: Vec::new(),
             resting: RefCell::default(),
+            followed_from: Cell::default(),
             heard: RefCell::default(),
             dir: dir.to_owned(),
         }
@@ -138,13 +142,9 @@ impl Scripted {
             let rests = self.resting.borrow().contains(node);
             let lines = text.lines().filter(|line| !(rests && line.contains("/32")));
             lines.map(|line| format!("{line}\n")).collect()
-        } else if line.contains("@@") {
-            let read: usize = argv
-                .iter()
-                .find_map(|arg| arg.strip_prefix("web1:"))
-                .and_then(|from| from.parse().ok())
-                .unwrap();
-            format!("@@ ftp\n\n@@ web1\n{}\n", &self.log()[read - 1..])
+        } else if line.contains("tail -n 0 -F") {
+            self.followed_from.set(self.log().len());
+            String::new()
         } else if line == "cat /share/log/web1.log" {
             self.log()
         } else if line == "cat /share/cluster.toml" {
@@ -221,6 +221,13 @@ impl Site for Scripted {
 
     fn start(&self, node: &str, argv: &[&str]) -> anyhow::Result<()> {
         self.exec(node, argv, Duration::ZERO).map(drop)
+    }
+
+    fn read_on(&self, node: &str, path: &str, from: u64) -> anyhow::Result<Vec<u8>> {
+        assert_eq!((node, path), ("file1", COLLECTED));
+        let log = &self.log()[self.followed_from.get()..];
+        let text = format!("==> /share/log/ftp.log <==\n\n==> /share/log/web1.log <==\n{log}");
+        Ok(text.as_bytes()[usize::try_from(from)?..].to_vec())
     }
 
     fn is_on(&self, _node: &str) -> bool {
