@@ -19,7 +19,7 @@ pub const COLLECTED: &str = "/run/collected.log";
 /// Follows the logs of the servers that it is given, and names one before lines of it.
 const COLLECT: &str = "systemctl stop --quiet collect.service
 for s in \"$@\"; do set -- \"$@\" /share/log/$s.log; shift; done
-systemd-run --quiet --collect --unit=collect -p StandardOutput=truncate:/run/collected.log tail -n 0 -F \"$@\"";
+systemd-run --quiet --collect --unit=collect -p Type=exec -p StandardOutput=truncate:/run/collected.log tail -n 0 -F \"$@\"";
 
 /// Reads what is new in every log.
 #[derive(Debug, Default)]
