@@ -46,7 +46,7 @@ pub(super) struct Command {
     what: What,
     /// IPv4 address of the machine
     address: Ipv4Addr,
-    /// Time for the whole examination
+    /// Time for an answer; the whole examination may take three times as long
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration)]
     within: Duration,
     /// Access again and again, and write a line `hh:mm:ss.cc OK` or `.. XX why` each time

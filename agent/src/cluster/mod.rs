@@ -26,5 +26,5 @@ pub use operation::{Operation, Priority, Task};
 pub use ring::Topology;
 pub use service::{Daemon, ServerType, Service};
 pub use settings::{Activation, ProbeAccounts, Settings, SettingsError};
-pub use timings::{Profile, Timings, TimingsOverride};
+pub use timings::{PATIENCE, Profile, Timings, TimingsOverride};
 pub use trouble::{Trouble, TroubleLine};

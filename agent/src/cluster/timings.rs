@@ -91,8 +91,9 @@ timings! {
     /// T_nd, how long a ping may take before the network counts as disconnected. Two in a row
     /// must fail, so a false alarm needs an outage of 2 T_nd; recovery takes T_nd + T_v.
     t_nd: paper 2.0, fast 0.5;
-    /// T_sw, how long a service examination may take. Must be above the slowest healthy
-    /// answer (T_se); a hanging service is found that much later.
+    /// T_sw, how long a service may take for an answer when it is examined. Must be above the slowest
+    /// healthy one (T_se); a hanging service is found that much later. An examination of several answers
+    /// may take three times as long: what is slow is not failed.
     t_sw: paper 3.0, fast 2.0;
     /// T_rc, how long a silent target may be restarting by itself before wake-on-LAN:
     /// 1.5 x T_tr, the restart time. Shorter wakes a stopped machine sooner, but may cut
@@ -160,7 +161,15 @@ fn seconds(name: &str, value: f64) -> Result<Duration, String> {
     }
 }
 
+/// How many T_sw an examination may take as a whole, if each answer comes within one.
+pub const PATIENCE: u32 = 3;
+
 impl Timings {
+    /// The longest that an examination of network and services can take.
+    pub fn longest_examination(&self) -> Duration {
+        self.t_nd + PATIENCE * self.t_sw
+    }
+
     /// How long a look at the share of `read_every` may take.
     pub fn read_within(&self) -> Duration {
         self.self_ttl / 3

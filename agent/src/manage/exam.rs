@@ -84,7 +84,7 @@ impl Exam {
     /// When it counts as lost.
     pub(super) fn deadline(&self, context: &Context) -> Now {
         let timings = &context.config.settings.timings;
-        self.begun + timings.t_nd + timings.t_sw + timings.t_wait
+        self.begun + timings.longest_examination() + timings.t_wait
     }
 
     /// The ping's result; a verdict if that ends the examination.

@@ -78,8 +78,8 @@ pub async fn log_accesses(
         let deadline =
             Deadline::new(schedule.answer_within).connecting_within(schedule.connect_within);
         match depth {
-            Depth::Whole => examine(service, addr, accounts, deadline).await,
-            Depth::Greeting => greet(service, addr, accounts, deadline).await,
+            Depth::Whole => examine(service, addr, accounts, &deadline).await,
+            Depth::Greeting => greet(service, addr, accounts, &deadline).await,
         }
     })
     .await
@@ -215,7 +215,7 @@ mod tests {
         let accounts = accounts();
         let (addr, mut server) = (server.addr, Some(server));
         let access = async |_| {
-            let visited = examine(Service::Http, addr, &accounts, deadline).await;
+            let visited = examine(Service::Http, addr, &accounts, &deadline).await;
             // Nobody listens any more before the second visit.
             if let Some(server) = server.take() {
                 server.heard_all().await;

@@ -1,15 +1,17 @@
-//! A conversation over TCP under one deadline, with limits on everything the server may send.
+//! A conversation over TCP under a deadline, with limits on everything the server may send.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::ProbeError;
+use super::{PATIENCE, ProbeError};
 
 /// The longest line taken from a server; a longer one is a wrong answer.
 const LINE_MAX: usize = 2048;
@@ -18,20 +20,36 @@ const REPLY_LINES_MAX: usize = 100;
 /// How long a farewell may take once the service is known to be healthy.
 const FAREWELL: Duration = Duration::from_millis(250);
 
-/// The one deadline of an examination.
-#[derive(Debug, Clone, Copy)]
+/// Until when an examination waits: for the next answer, and for the last one.
+#[derive(Debug, Clone)]
 pub(super) struct Deadline {
-    at: Instant,
+    last: Instant,
+    whole: Duration,
     within: Duration,
     connect_within: Duration,
+    /// When the server last said anything.
+    heard: Arc<Mutex<Instant>>,
 }
 
 impl Deadline {
+    /// For the whole exchange.
     pub(super) fn new(within: Duration) -> Self {
+        Self::of(within, within)
+    }
+
+    /// For each answer; the whole exchange may take [`PATIENCE`] times as long.
+    pub(super) fn patient(within: Duration) -> Self {
+        Self::of(within, within * PATIENCE)
+    }
+
+    fn of(within: Duration, whole: Duration) -> Self {
+        let now = Instant::now();
         Self {
-            at: Instant::now() + within,
+            last: now + whole,
+            whole,
             within,
             connect_within: within,
+            heard: Arc::new(Mutex::new(now)),
         }
     }
 
@@ -43,28 +61,43 @@ impl Deadline {
         }
     }
 
-    pub(super) fn at(self) -> Instant {
-        self.at
+    /// When nothing more is waited for, if the server says nothing until then.
+    pub(super) fn at(&self) -> Instant {
+        self.last.min(*self.lock() + self.within)
     }
 
-    pub(super) fn within(self) -> Duration {
-        self.within
+    /// Time for the whole exchange.
+    pub(super) fn whole(&self) -> Duration {
+        self.whole
+    }
+
+    /// The server said something.
+    pub(super) fn heard(&self) {
+        *self.lock() = Instant::now();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Instant> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A TCP connection for small messages.
     pub(super) async fn connect(
-        self,
+        &self,
         step: &'static str,
         addr: SocketAddr,
     ) -> Result<TcpStream, ProbeError> {
-        let until = Self {
-            at: self.at.min(Instant::now() + self.connect_within),
-            within: self.connect_within,
-            ..self
+        let at = self.at().min(Instant::now() + self.connect_within);
+        let stream = match timeout_at(at, TcpStream::connect(addr)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(ProbeError::from_io(step, "a connection", &error)),
+            Err(_) => {
+                return Err(ProbeError::NoAnswer {
+                    step,
+                    within: self.connect_within,
+                });
+            }
         };
-        let stream = until
-            .run(step, "a connection", TcpStream::connect(addr))
-            .await?;
+        self.heard();
         // Each message waits for its answer: Nagle would only add delay.
         let _ = stream.set_nodelay(true);
         Ok(stream)
@@ -72,18 +105,28 @@ impl Deadline {
 
     /// Runs one step; what it fails with names the step.
     pub(super) async fn run<T>(
-        self,
+        &self,
         step: &'static str,
         expected: &'static str,
         work: impl Future<Output = io::Result<T>>,
     ) -> Result<T, ProbeError> {
-        match timeout_at(self.at, work).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(ProbeError::from_io(step, expected, &error)),
-            Err(_) => Err(ProbeError::NoAnswer {
-                step,
-                within: self.within,
-            }),
+        let mut work = pin!(work);
+        loop {
+            let at = self.at();
+            match timeout_at(at, &mut work).await {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(error)) => return Err(ProbeError::from_io(step, expected, &error)),
+                // It has said something meanwhile.
+                Err(_) if at < self.at() => {}
+                Err(_) => {
+                    let within = if at < self.last {
+                        self.within
+                    } else {
+                        self.whole
+                    };
+                    return Err(ProbeError::NoAnswer { step, within });
+                }
+            }
         }
     }
 }
@@ -100,12 +143,12 @@ impl Dialogue {
     pub(super) async fn connect(
         step: &'static str,
         addr: SocketAddr,
-        deadline: Deadline,
+        deadline: &Deadline,
     ) -> Result<Self, ProbeError> {
         let stream = deadline.connect(step, addr).await?;
         Ok(Self {
             stream,
-            deadline,
+            deadline: deadline.clone(),
             pending: Vec::new(),
         })
     }
@@ -228,7 +271,11 @@ impl Dialogue {
         expected: &'static str,
     ) -> Result<usize, ProbeError> {
         let work = self.stream.read_buf(&mut self.pending);
-        self.deadline.run(step, expected, work).await
+        let read = self.deadline.run(step, expected, work).await?;
+        if read > 0 {
+            self.deadline.heard();
+        }
+        Ok(read)
     }
 }
 
@@ -241,6 +288,36 @@ fn ends_reply(line: &[u8], code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::script::{Act, Server, short};
+
+    /// Says a line for longer than the time for an answer, but each byte in time.
+    async fn slow_line(deadline: &Deadline) -> Result<Vec<u8>, ProbeError> {
+        let server = Server::play(&[Act::Drip("220 busy, but not dead\r\n")]).await;
+        let mut talk = Dialogue::connect("connect", server.addr, deadline).await?;
+        talk.line("banner", "220").await
+    }
+
+    #[tokio::test]
+    async fn slow_is_not_silent() {
+        let within = short() * 6;
+        let slow = slow_line(&Deadline::patient(within)).await;
+        assert_eq!(slow.unwrap(), b"220 busy, but not dead");
+        let no_answer = |within| {
+            Err(ProbeError::NoAnswer {
+                step: "banner",
+                within,
+            })
+        };
+        assert_eq!(slow_line(&Deadline::new(within)).await, no_answer(within));
+        let endless = slow_line(&Deadline::patient(short() * 2)).await;
+        assert!(matches!(endless, Err(ProbeError::NoAnswer { .. })));
+        let server = Server::play(&[Act::Hang]).await;
+        let deadline = Deadline::patient(short());
+        let mut talk = Dialogue::connect("connect", server.addr, &deadline)
+            .await
+            .unwrap();
+        assert_eq!(talk.line("banner", "220").await, no_answer(short()));
+    }
 
     #[test]
     fn the_last_line_of_a_reply_has_no_dash() {

@@ -7,12 +7,12 @@ use std::time::Duration;
 /// failed, in the words of its protocol.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
-    /// The deadline of the whole examination ran out during this step.
+    /// The server said nothing in time during this step.
     #[error("{step}: no answer within {} ms", within.as_millis())]
     NoAnswer {
         /// The step that was waiting.
         step: &'static str,
-        /// The time the whole examination had.
+        /// The time it had: for this answer, or for all of them.
         within: Duration,
     },
     /// The machine answers, but nothing listens on the service's port.

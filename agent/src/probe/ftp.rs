@@ -11,7 +11,7 @@ const LISTING_MAX: usize = 64 * 1024;
 pub(super) async fn examine(
     addr: SocketAddr,
     accounts: &Accounts,
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Result<(), ProbeError> {
     let mut talk = Dialogue::connect("FTP connect", addr, deadline).await?;
     talk.reply("FTP banner", "220").await?;
@@ -90,7 +90,7 @@ mod tests {
     async fn a_healthy_server() {
         let data = Server::play(&[Act::Say("-rw-r--r-- 1 0 0 3 Jan 01 00:00 hello\r\n")]).await;
         let server = lister(&data, LISTED).await;
-        examine(server.addr, &accounts(), Deadline::new(server.ample))
+        examine(server.addr, &accounts(), &Deadline::new(server.ample))
             .await
             .unwrap();
         server.heard_all().await;
@@ -104,7 +104,7 @@ mod tests {
         acts.push(Act::SayPassive(data.addr.port()));
         acts.extend_from_slice(LISTED);
         let server = Server::play(&acts).await;
-        examine(server.addr, &accounts(), Deadline::new(server.ample))
+        examine(server.addr, &accounts(), &Deadline::new(server.ample))
             .await
             .unwrap();
         server.heard_all().await;
@@ -118,7 +118,7 @@ mod tests {
             Act::Say("530 This server is full.\r\n"),
         ];
         let server = Server::play(&acts).await;
-        let error = examine(server.addr, &accounts(), Deadline::new(server.ample)).await;
+        let error = examine(server.addr, &accounts(), &Deadline::new(server.ample)).await;
         insta::assert_snapshot!(error.unwrap_err(), @"FTP USER: expected 331, got `530 This server is full.`");
     }
 
@@ -126,7 +126,7 @@ mod tests {
     async fn an_empty_tree_is_trouble() {
         let data = Server::play(&[]).await;
         let server = lister(&data, LISTED).await;
-        let error = examine(server.addr, &accounts(), Deadline::new(server.ample)).await;
+        let error = examine(server.addr, &accounts(), &Deadline::new(server.ample)).await;
         insta::assert_snapshot!(error.unwrap_err(), @"FTP listing: expected at least one file, got ``");
     }
 
@@ -134,14 +134,14 @@ mod tests {
     async fn a_listing_that_hangs() {
         let data = Server::play(&[Act::Hang]).await;
         let server = lister(&data, LISTED).await;
-        let error = examine(server.addr, &accounts(), Deadline::new(short())).await;
+        let error = examine(server.addr, &accounts(), &Deadline::new(short())).await;
         insta::assert_snapshot!(error.unwrap_err(), @"FTP listing: no answer within 150 ms");
     }
 
     #[tokio::test]
     async fn a_server_that_is_full() {
         let server = Server::play(&[Act::Say("421 There are too many connections.\r\n")]).await;
-        let error = examine(server.addr, &accounts(), Deadline::new(server.ample)).await;
+        let error = examine(server.addr, &accounts(), &Deadline::new(server.ample)).await;
         insta::assert_snapshot!(error.unwrap_err(), @"FTP banner: expected 220, got `421 There are too many connections.`");
     }
 

@@ -24,7 +24,7 @@ const STEPS: Steps = Steps {
     body: "HTTP body",
 };
 
-pub(super) async fn examine(addr: SocketAddr, deadline: Deadline) -> Result<(), ProbeError> {
+pub(super) async fn examine(addr: SocketAddr, deadline: &Deadline) -> Result<(), ProbeError> {
     get(&STEPS, addr, "/", &addr.ip().to_string(), deadline).await
 }
 
@@ -34,7 +34,7 @@ pub(super) async fn get(
     addr: SocketAddr,
     target: &str,
     host: &str,
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Result<(), ProbeError> {
     let mut talk = Dialogue::connect(steps.connect, addr, deadline).await?;
     let request = format!("GET {target} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: ringward\r\n\r\n");
@@ -98,7 +98,7 @@ mod tests {
             Act::Say("lo"),
         ])
         .await;
-        examine(server.addr, Deadline::new(server.ample))
+        examine(server.addr, &Deadline::new(server.ample))
             .await
             .unwrap();
         server.heard_all().await;
@@ -107,7 +107,7 @@ mod tests {
     #[tokio::test]
     async fn documents_that_are_not_there() {
         let server = Server::play(&[Act::Say("HTTP/1.1 403 Forbidden\r\n\r\n")]).await;
-        let error = examine(server.addr, Deadline::new(server.ample)).await;
+        let error = examine(server.addr, &Deadline::new(server.ample)).await;
         insta::assert_snapshot!(error.unwrap_err(), @"HTTP status: expected 200, got `HTTP/1.1 403 Forbidden`");
     }
 
@@ -115,10 +115,10 @@ mod tests {
     async fn half_a_page_and_no_page() {
         let half = "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhalf";
         let server = Server::play(&[Act::Hear("GET"), Act::Say(half)]).await;
-        let error = examine(server.addr, Deadline::new(server.ample)).await;
+        let error = examine(server.addr, &Deadline::new(server.ample)).await;
         insta::assert_snapshot!(error.unwrap_err(), @"HTTP body: the server closed the connection, expected the rest of the page");
         let server = Server::play(&[Act::Hear("GET"), Act::Say("HTTP/1.1 200 OK\r\n\r\n")]).await;
-        let error = examine(server.addr, Deadline::new(server.ample)).await;
+        let error = examine(server.addr, &Deadline::new(server.ample)).await;
         insta::assert_snapshot!(error.unwrap_err(), @"HTTP body: expected a page, got ``");
     }
 
@@ -126,7 +126,7 @@ mod tests {
     async fn a_page_that_stalls() {
         let server =
             Server::play(&[Act::Say("HTTP/1.1 200 OK\r\n\r\nsome of it"), Act::Hang]).await;
-        let error = examine(server.addr, Deadline::new(short())).await;
+        let error = examine(server.addr, &Deadline::new(short())).await;
         insta::assert_snapshot!(error.unwrap_err(), @"HTTP body: no answer within 150 ms");
     }
 

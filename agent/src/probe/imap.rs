@@ -11,7 +11,7 @@ const UNTAGGED_MAX: usize = 100;
 pub(super) async fn examine(
     addr: SocketAddr,
     accounts: &Accounts,
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Result<(), ProbeError> {
     let mut talk = Dialogue::connect("IMAP connect", addr, deadline).await?;
     let greeting = talk.line("IMAP greeting", "* OK").await?;
@@ -82,7 +82,7 @@ mod tests {
     #[tokio::test]
     async fn a_healthy_server() {
         let server = Server::play(GOOD).await;
-        examine(server.addr, &accounts(), Deadline::new(server.ample))
+        examine(server.addr, &accounts(), &Deadline::new(server.ample))
             .await
             .unwrap();
         server.heard_all().await;
@@ -93,17 +93,17 @@ mod tests {
         let mut acts = GOOD[..4].to_vec();
         acts.push(Act::Say("b NO [SERVERBUG] Internal error occurred\r\n"));
         let server = Server::play(&acts).await;
-        let error = examine(server.addr, &accounts(), Deadline::new(server.ample)).await;
+        let error = examine(server.addr, &accounts(), &Deadline::new(server.ample)).await;
         insta::assert_snapshot!(error.unwrap_err(), @"IMAP SELECT INBOX: expected b OK, got `b NO [SERVERBUG] Internal error occurred`");
     }
 
     #[tokio::test]
     async fn a_server_that_says_bye_or_nothing() {
         let server = Server::play(&[Act::Say("* BYE overloaded\r\n")]).await;
-        let error = examine(server.addr, &accounts(), Deadline::new(server.ample)).await;
+        let error = examine(server.addr, &accounts(), &Deadline::new(server.ample)).await;
         insta::assert_snapshot!(error.unwrap_err(), @"IMAP greeting: expected * OK, got `* BYE overloaded`");
         let server = Server::play(&[GOOD[0], GOOD[1], Act::Hang]).await;
-        let error = examine(server.addr, &accounts(), Deadline::new(short())).await;
+        let error = examine(server.addr, &accounts(), &Deadline::new(short())).await;
         insta::assert_snapshot!(error.unwrap_err(), @"IMAP LOGIN: no answer within 150 ms");
     }
 

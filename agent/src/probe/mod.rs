@@ -1,8 +1,11 @@
 //! Examinations: one file a protocol.
 //!
 //! An examination speaks the service's own protocol as a client would, up to the point where a
-//! client would be content, and leaves nothing behind. It has one deadline for the whole exchange
-//! and a limit on everything it reads. What it finds is a delay or a typed [`ProbeError`].
+//! client would be content, and leaves nothing behind. It has a deadline and a limit on everything it
+//! reads. What it finds is a delay or a typed [`ProbeError`].
+//!
+//! Slow is not silent: a manager's examination of a service waits T_sw for each answer, since one that
+//! answers step by step is alive, however busy its machine; for the last it waits [`PATIENCE`] T_sw.
 //!
 //! The paper examines by `ping` and by Expect scripts (section 3.1); T_nd and T_sw are the
 //! deadlines, T_se is the delay of a healthy service.
@@ -42,7 +45,11 @@ pub struct Accounts {
     pub ssh_key: PathBuf,
 }
 
-/// Examines one service of a machine. Returns how long the examination took (T_se).
+/// How many times as long as for an answer an examination may take as a whole.
+pub use crate::cluster::PATIENCE;
+
+/// Examines one service of a machine, waiting `within` for each answer (T_sw) and [`PATIENCE`] times as
+/// long for the last. Returns how long the examination took (T_se).
 ///
 /// # Errors
 /// Which step failed, what was expected and what came. See [`ProbeError::is_examiners_own`]
@@ -55,7 +62,7 @@ pub async fn service(
 ) -> Result<Duration, ProbeError> {
     let started = Instant::now();
     let addr = SocketAddr::from((addr, service.port()));
-    examine(service, addr, accounts, Deadline::new(within)).await?;
+    examine(service, addr, accounts, &Deadline::patient(within)).await?;
     Ok(started.elapsed())
 }
 
@@ -64,7 +71,7 @@ async fn greet(
     service: Service,
     addr: SocketAddr,
     accounts: &Accounts,
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Result<(), ProbeError> {
     let (connect, banner, expected, farewell) = match service {
         Service::Smtp => ("SMTP connect", "SMTP banner", "220", "QUIT\r\n"),
@@ -86,7 +93,7 @@ async fn examine(
     service: Service,
     addr: SocketAddr,
     accounts: &Accounts,
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Result<(), ProbeError> {
     match service {
         Service::Smtp => smtp::examine(addr, accounts, deadline).await,
@@ -106,7 +113,7 @@ mod tests {
     async fn greeted(service: Service, acts: &[Act]) -> Result<(), ProbeError> {
         let server = Server::play(acts).await;
         let deadline = Deadline::new(server.ample);
-        let greeted = greet(service, server.addr, &accounts(), deadline).await;
+        let greeted = greet(service, server.addr, &accounts(), &deadline).await;
         server.heard_all().await;
         greeted
     }
@@ -138,7 +145,7 @@ mod tests {
         insta::assert_snapshot!(error.unwrap_err(), @"FTP banner: expected 220, got `421 full`");
         let server = Server::play(&[Act::Hang]).await;
         let deadline = Deadline::new(short());
-        let error = greet(Service::Ssh, server.addr, &accounts(), deadline).await;
+        let error = greet(Service::Ssh, server.addr, &accounts(), &deadline).await;
         insta::assert_snapshot!(error.unwrap_err(), @"SSH banner: no answer within 150 ms");
     }
 }

@@ -67,7 +67,7 @@ pub async fn ping(addr: Ipv4Addr, within: Duration) -> Result<Duration, ProbeErr
         Some(error) => ProbeError::from_io(STEP, "an echo reply", &error),
         None => ProbeError::NoAnswer {
             step: STEP,
-            within: deadline.within(),
+            within: deadline.whole(),
         },
     })
 }

@@ -22,7 +22,7 @@ const STEPS: http::Steps = http::Steps {
 pub(super) async fn examine(
     addr: SocketAddr,
     accounts: &Accounts,
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Result<(), ProbeError> {
     let pages = accounts.settings.proxy_url.split_whitespace();
     let mut fetches: FuturesUnordered<_> = pages.map(|url| fetch(addr, url, deadline)).collect();
@@ -39,7 +39,7 @@ pub(super) async fn examine(
     Err(last)
 }
 
-async fn fetch(addr: SocketAddr, url: &str, deadline: Deadline) -> Result<(), ProbeError> {
+async fn fetch(addr: SocketAddr, url: &str, deadline: &Deadline) -> Result<(), ProbeError> {
     let host = host_of(url).ok_or_else(|| ProbeError::Examiner {
         step: "proxy settings",
         reason: format!("`{url}` is set to be fetched, expected http://HOST/PATH"),
@@ -66,7 +66,7 @@ mod tests {
             Act::Say("HTTP/1.1 200 OK\r\n\r\npage"),
         ])
         .await;
-        examine(server.addr, &accounts(), Deadline::new(server.ample))
+        examine(server.addr, &accounts(), &Deadline::new(server.ample))
             .await
             .unwrap();
         server.heard_all().await;
@@ -76,7 +76,7 @@ mod tests {
     async fn an_origin_that_is_down() {
         let server =
             Server::play(&[Act::Say("HTTP/1.1 503 Service Unavailable\r\n\r\nsorry")]).await;
-        let error = examine(server.addr, &accounts(), Deadline::new(server.ample)).await;
+        let error = examine(server.addr, &accounts(), &Deadline::new(server.ample)).await;
         insta::assert_snapshot!(error.unwrap_err(), @"proxy status: expected 200, got `HTTP/1.1 503 Service Unavailable`");
     }
 
@@ -91,7 +91,7 @@ mod tests {
         ])
         .await;
         let accounts = with_pages("http://web1.example/ http://web2.example/");
-        examine(server.addr, &accounts, Deadline::new(server.ample))
+        examine(server.addr, &accounts, &Deadline::new(server.ample))
             .await
             .unwrap();
     }
@@ -101,7 +101,7 @@ mod tests {
         let addr = Server::nobody().await;
         for pages in ["", "ftp://x/", "http:///path"] {
             let accounts = with_pages(pages);
-            let error = examine(addr, &accounts, Deadline::new(short()))
+            let error = examine(addr, &accounts, &Deadline::new(short()))
                 .await
                 .unwrap_err();
             assert!(error.is_examiners_own(), "{error}");

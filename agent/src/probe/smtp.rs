@@ -11,7 +11,7 @@ use super::{Accounts, ProbeError};
 pub(super) async fn examine(
     addr: SocketAddr,
     accounts: &Accounts,
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Result<(), ProbeError> {
     let mut talk = Dialogue::connect("SMTP connect", addr, deadline).await?;
     talk.reply("SMTP banner", "220").await?;
@@ -47,7 +47,7 @@ mod tests {
     #[tokio::test]
     async fn a_healthy_server() {
         let server = Server::play(GOOD).await;
-        examine(server.addr, &accounts(), Deadline::new(server.ample))
+        examine(server.addr, &accounts(), &Deadline::new(server.ample))
             .await
             .unwrap();
         server.heard_all().await;
@@ -58,14 +58,14 @@ mod tests {
         let mut acts = GOOD[..6].to_vec();
         acts.push(Act::Say("451 4.3.0 <probe>: Temporary lookup failure\r\n"));
         let server = Server::play(&acts).await;
-        let error = examine(server.addr, &accounts(), Deadline::new(server.ample)).await;
+        let error = examine(server.addr, &accounts(), &Deadline::new(server.ample)).await;
         insta::assert_snapshot!(error.unwrap_err(), @"SMTP RCPT TO: expected 250, got `451 4.3.0 <probe>: Temporary lookup failure`");
     }
 
     #[tokio::test]
     async fn a_server_that_hangs_up() {
         let server = Server::play(&GOOD[..4]).await;
-        let error = examine(server.addr, &accounts(), Deadline::new(server.ample)).await;
+        let error = examine(server.addr, &accounts(), &Deadline::new(server.ample)).await;
         insta::assert_snapshot!(error.unwrap_err(), @"SMTP MAIL FROM: the server closed the connection, expected 250");
     }
 
@@ -76,7 +76,7 @@ mod tests {
             &[Act::Drip("220 so slow that nobody waits\r\n")],
         ] {
             let server = Server::play(acts).await;
-            let error = examine(server.addr, &accounts(), Deadline::new(short())).await;
+            let error = examine(server.addr, &accounts(), &Deadline::new(short())).await;
             let expected = "SMTP banner: no answer within 150 ms";
             assert_eq!(error.unwrap_err().to_string(), expected);
         }
@@ -85,7 +85,7 @@ mod tests {
     #[tokio::test]
     async fn a_line_without_end_is_a_wrong_answer() {
         let server = Server::play(&[Act::Flood(b'2'), Act::Hang]).await;
-        let error = examine(server.addr, &accounts(), Deadline::new(server.ample)).await;
+        let error = examine(server.addr, &accounts(), &Deadline::new(server.ample)).await;
         assert!(matches!(
             error,
             Err(ProbeError::Unexpected {
@@ -98,7 +98,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_listens() {
         let addr = Server::nobody().await;
-        let error = examine(addr, &accounts(), Deadline::new(short()))
+        let error = examine(addr, &accounts(), &Deadline::new(short()))
             .await
             .unwrap_err();
         assert_eq!(

@@ -4,12 +4,16 @@
 //! one, and nothing of value is sent. For the same reason the quickest algorithms are asked for.
 
 use std::borrow::Cow;
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use russh::client::{self, Handle, Handler};
 use russh::keys::{PrivateKey, PrivateKeyWithHashAlg, PublicKey};
 use russh::{ChannelMsg, Disconnect, Preferred, kex};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::dialogue::Deadline;
@@ -24,7 +28,7 @@ const COMMAND: &str = "SSH `true`";
 pub(super) async fn examine(
     addr: SocketAddr,
     accounts: &Accounts,
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Result<(), ProbeError> {
     let key = read_key(accounts).await?;
     let mut session = greet(deadline.connect(CONNECT, addr).await?, deadline).await?;
@@ -45,7 +49,7 @@ async fn read_key(accounts: &Accounts) -> Result<PrivateKey, ProbeError> {
     PrivateKey::from_openssh(&text).map_err(|error| own(error.to_string()))
 }
 
-async fn greet(stream: TcpStream, deadline: Deadline) -> Result<Handle<AnyHost>, ProbeError> {
+async fn greet(stream: TcpStream, deadline: &Deadline) -> Result<Handle<AnyHost>, ProbeError> {
     let preferred = Preferred {
         kex: Cow::Borrowed(&[kex::CURVE25519]),
         ..Preferred::DEFAULT
@@ -53,10 +57,14 @@ async fn greet(stream: TcpStream, deadline: Deadline) -> Result<Handle<AnyHost>,
     let config = client::Config {
         preferred,
         // Ends the session's own task too if the server hangs.
-        inactivity_timeout: Some(deadline.within()),
+        inactivity_timeout: Some(deadline.whole()),
         ..client::Config::default()
     };
-    let work = client::connect_stream(Arc::new(config), stream, AnyHost);
+    let heard = Heard {
+        stream,
+        deadline: deadline.clone(),
+    };
+    let work = client::connect_stream(Arc::new(config), heard, AnyHost);
     run(EXCHANGE, "an SSH server", deadline, work).await
 }
 
@@ -64,7 +72,7 @@ async fn log_in(
     session: &mut Handle<AnyHost>,
     user: &str,
     key: PrivateKey,
-    deadline: Deadline,
+    deadline: &Deadline,
 ) -> Result<(), ProbeError> {
     let expected = "the probe's key to be taken";
     let key = PrivateKeyWithHashAlg::new(Arc::new(key), None);
@@ -80,7 +88,7 @@ async fn log_in(
     }
 }
 
-async fn run_true(session: &Handle<AnyHost>, deadline: Deadline) -> Result<(), ProbeError> {
+async fn run_true(session: &Handle<AnyHost>, deadline: &Deadline) -> Result<(), ProbeError> {
     let expected = "exit status 0";
     run(COMMAND, expected, deadline, async {
         let mut channel = session.channel_open_session().await?;
@@ -106,7 +114,7 @@ async fn run_true(session: &Handle<AnyHost>, deadline: Deadline) -> Result<(), P
 async fn run<T>(
     step: &'static str,
     expected: &'static str,
-    deadline: Deadline,
+    deadline: &Deadline,
     work: impl Future<Output = Result<T, russh::Error>>,
 ) -> Result<T, ProbeError> {
     let sorted = async { Ok(work.await) };
@@ -125,6 +133,45 @@ fn sort(step: &'static str, expected: &'static str, error: &russh::Error) -> Pro
             ProbeError::Closed { step, expected }
         }
         other => ProbeError::unexpected(step, expected, other.to_string().as_bytes()),
+    }
+}
+
+/// A connection that tells when the server says something: the library waits for several messages at once.
+struct Heard {
+    stream: TcpStream,
+    deadline: Deadline,
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.deadline.heard();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -212,7 +259,7 @@ mod tests {
             session.await.unwrap().await
         });
         let (_dir, accounts) = accounts_with_key();
-        examine(addr, &accounts, Deadline::new(within)).await
+        examine(addr, &accounts, &Deadline::new(within)).await
     }
 
     fn accounts_with_key() -> (tempfile::TempDir, Accounts) {
@@ -231,7 +278,7 @@ mod tests {
     async fn scripted(acts: &[Act], within: Duration) -> ProbeError {
         let server = Server::play(acts).await;
         let (_dir, accounts) = accounts_with_key();
-        examine(server.addr, &accounts, Deadline::new(within))
+        examine(server.addr, &accounts, &Deadline::new(within))
             .await
             .unwrap_err()
     }
@@ -265,7 +312,7 @@ mod tests {
     async fn nobody_listens() {
         let (_dir, accounts) = accounts_with_key();
         let nobody = Server::nobody().await;
-        let refused = examine(nobody, &accounts, Deadline::new(ample())).await;
+        let refused = examine(nobody, &accounts, &Deadline::new(ample())).await;
         assert_eq!(refused, Err(ProbeError::Refused { step: CONNECT }));
     }
 
@@ -276,7 +323,7 @@ mod tests {
             ..accounts()
         };
         let addr = SocketAddr::from(([127, 0, 0, 1], 22));
-        let error = examine(addr, &accounts, Deadline::new(ample())).await;
+        let error = examine(addr, &accounts, &Deadline::new(ample())).await;
         let error = error.unwrap_err();
         assert!(error.is_examiners_own());
         insta::assert_snapshot!(error, @"SSH key: this machine could not examine: /nonexistent/probe.key: No such file or directory (os error 2)");

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// How long a machine may take to hand out one file.
 const WITHIN: Duration = Duration::from_secs(60);
+/// How long one may take to answer at all.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// Lines of a machine's journal that are kept.
 const JOURNAL_LINES: &str = "6000";
 
@@ -30,9 +32,21 @@ pub fn management(site: &dyn Site, run: &mut RunDir, folder: &str, when: &str) {
     );
 }
 
+/// Those of the machines that have power and answer: one that boots does not, and is not awaited.
+pub fn answering(site: &dyn Site, mut machines: Vec<String>) -> Vec<String> {
+    machines.retain(|name| site.is_on(name) && site.exec(name, &["true"], ANSWERS_WITHIN).is_ok());
+    machines
+}
+
 /// Collects logs, journals, consoles, the client's log and the LAN capture. `accesses` are the
-/// client's log files with the servers they are about.
-pub fn everything(site: &dyn Site, run: &mut RunDir, folder: &str, accesses: &[(String, String)]) {
+/// client's log files with the servers they are about, `answering` the machines that can be asked.
+pub fn everything(
+    site: &dyn Site,
+    run: &mut RunDir,
+    folder: &str,
+    accesses: &[(String, String)],
+    answering: &[String],
+) {
     management(site, run, folder, "after");
     for server in site.servers() {
         let (name, path) = (&server.name, format!("/share/log/{}.log", server.name));
@@ -49,8 +63,13 @@ pub fn everything(site: &dyn Site, run: &mut RunDir, folder: &str, accesses: &[(
     let others = [node::FILE1, node::FILE2, node::CLIENT].map(str::to_owned);
     for name in others.into_iter().chain(servers) {
         let what = format!("{folder}/journal/{name}.txt");
-        if !site.is_on(&name) {
-            run.lacks(format!("{what}: {name} is off"));
+        if !answering.contains(&name) {
+            let why = if site.is_on(&name) {
+                "does not answer"
+            } else {
+                "is off"
+            };
+            run.lacks(format!("{what}: {name} {why}"));
             continue;
         }
         let argv = [

@@ -414,7 +414,9 @@ impl<'a> Run<'a> {
                 dir.lacks(format!("a last look at the ring: {error:#}"));
             }
         }
-        let names = self.machines();
+        let mut names = self.machines();
+        names.extend([node::FILE1, node::FILE2].map(str::to_owned));
+        let names = collect::answering(self.site, names);
         self.clocks[1] = Clocks::read(self.site, names.iter().map(String::as_str));
         let targets = self.targets.clone();
         for target in &targets {
@@ -426,7 +428,7 @@ impl<'a> Run<'a> {
         }
         if self.experiment.until == Until::Function {
             // Servers that still recover would be slow to hand out anything.
-            for server in self.servers.iter().filter(|s| self.site.is_on(&s.name)) {
+            for server in self.servers.iter().filter(|s| names.contains(&s.name)) {
                 // One that is just starting has nothing to end.
                 let _ = self.site.start(&server.name, &atrest::REST);
             }
@@ -435,7 +437,7 @@ impl<'a> Run<'a> {
             .iter()
             .map(|target| (target.clone(), client::log_path(target)))
             .collect();
-        collect::everything(self.site, dir, folder, &accesses);
+        collect::everything(self.site, dir, folder, &accesses, &names);
         if let Some((_, phase)) = &phase {
             self.progress
                 .end(phase, self.site.now().saturating_sub(began));
