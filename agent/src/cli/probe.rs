@@ -91,7 +91,9 @@ impl Command {
         let took = block_on(async {
             match what {
                 What::Ping => probe::ping(address, within).await,
-                What::Service(service) => probe::service(service, address, accounts, within).await,
+                What::Service(service) => {
+                    probe::service_by_answers(service, address, accounts, within).await
+                }
             }
         })?;
         match took {

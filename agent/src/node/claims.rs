@@ -309,20 +309,16 @@ async fn write_views(share: &Share, views: &Views) -> Result<(), ShareError> {
         all.insert(member.clone());
     }
     if all.len() > views.group.len() {
-        share.replace_if_changed("group", &all.to_string()).await?;
+        share.replace("group", &all.to_string()).await?;
     }
     share
-        .replace_if_changed("separation", &views.separation.to_string())
+        .replace("separation", &views.separation.to_string())
         .await?;
+    share.replace("group", &views.group.to_string()).await?;
     share
-        .replace_if_changed("group", &views.group.to_string())
+        .replace("operation", &views.operation.to_string())
         .await?;
-    share
-        .replace_if_changed("operation", &views.operation.to_string())
-        .await?;
-    share
-        .replace_if_changed("trouble", &views.trouble.to_string())
-        .await
+    share.replace("trouble", &views.trouble.to_string()).await
 }
 
 #[cfg(test)]

@@ -264,7 +264,8 @@ impl Node {
                         settings: effects.facts.config.settings.probe.clone(),
                         ssh_key: effects.paths.probe_key(),
                     };
-                    let result = probe::service(service, address, &accounts, within).await;
+                    let result =
+                        probe::service_by_answers(service, address, &accounts, within).await;
                     if let Some(ok) = verdict(&id, &service.to_string(), result) {
                         effects.tell(Input::Probed { id, service, ok }).await;
                     }

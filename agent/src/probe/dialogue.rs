@@ -3,15 +3,17 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::{PATIENCE, ProbeError};
+use super::ProbeError;
+use crate::cluster::PATIENCE;
 
 /// The longest line taken from a server; a longer one is a wrong answer.
 const LINE_MAX: usize = 2048;
@@ -72,7 +74,7 @@ impl Deadline {
     }
 
     /// The server said something.
-    pub(super) fn heard(&self) {
+    fn heard(&self) {
         *self.lock() = Instant::now();
     }
 
@@ -85,22 +87,17 @@ impl Deadline {
         &self,
         step: &'static str,
         addr: SocketAddr,
-    ) -> Result<TcpStream, ProbeError> {
-        let at = self.at().min(Instant::now() + self.connect_within);
-        let stream = match timeout_at(at, TcpStream::connect(addr)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(ProbeError::from_io(step, "a connection", &error)),
-            Err(_) => {
-                return Err(ProbeError::NoAnswer {
-                    step,
-                    within: self.connect_within,
-                });
-            }
-        };
+    ) -> Result<Heard, ProbeError> {
+        let mut until = Self::new(self.connect_within);
+        until.last = until.last.min(self.at());
+        let stream = until
+            .run(step, "a connection", TcpStream::connect(addr))
+            .await?;
         self.heard();
         // Each message waits for its answer: Nagle would only add delay.
         let _ = stream.set_nodelay(true);
-        Ok(stream)
+        let deadline = self.clone();
+        Ok(Heard { stream, deadline })
     }
 
     /// Runs one step; what it fails with names the step.
@@ -131,9 +128,48 @@ impl Deadline {
     }
 }
 
+/// A connection that tells its deadline when the server says something.
+pub(super) struct Heard {
+    stream: TcpStream,
+    deadline: Deadline,
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.deadline.heard();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
 /// A TCP connection that is read by lines.
 pub(super) struct Dialogue {
-    stream: TcpStream,
+    stream: Heard,
     deadline: Deadline,
     /// Received and not yet consumed.
     pending: Vec<u8>,
@@ -271,11 +307,7 @@ impl Dialogue {
         expected: &'static str,
     ) -> Result<usize, ProbeError> {
         let work = self.stream.read_buf(&mut self.pending);
-        let read = self.deadline.run(step, expected, work).await?;
-        if read > 0 {
-            self.deadline.heard();
-        }
-        Ok(read)
+        self.deadline.run(step, expected, work).await
     }
 }
 

@@ -5,7 +5,8 @@
 //! reads. What it finds is a delay or a typed [`ProbeError`].
 //!
 //! Slow is not silent: a manager's examination of a service waits T_sw for each answer, since one that
-//! answers step by step is alive, however busy its machine; for the last it waits [`PATIENCE`] T_sw.
+//! answers step by step is alive, however busy its machine; for all it waits
+//! [`PATIENCE`](crate::cluster::PATIENCE) T_sw.
 //!
 //! The paper examines by `ping` and by Expect scripts (section 3.1); T_nd and T_sw are the
 //! deadlines, T_se is the delay of a healthy service.
@@ -45,11 +46,7 @@ pub struct Accounts {
     pub ssh_key: PathBuf,
 }
 
-/// How many times as long as for an answer an examination may take as a whole.
-pub use crate::cluster::PATIENCE;
-
-/// Examines one service of a machine, waiting `within` for each answer (T_sw) and [`PATIENCE`] times as
-/// long for the last. Returns how long the examination took (T_se).
+/// Examines one service of a machine. Returns how long the examination took (T_se).
 ///
 /// # Errors
 /// Which step failed, what was expected and what came. See [`ProbeError::is_examiners_own`]
@@ -60,9 +57,32 @@ pub async fn service(
     accounts: &Accounts,
     within: Duration,
 ) -> Result<Duration, ProbeError> {
+    timed(service, addr, accounts, &Deadline::new(within)).await
+}
+
+/// As [`service`], the way managers do: `within` (T_sw) is the time for each answer, and all may take
+/// [`PATIENCE`](crate::cluster::PATIENCE) times as long.
+///
+/// # Errors
+/// As [`service`].
+pub async fn service_by_answers(
+    service: Service,
+    addr: Ipv4Addr,
+    accounts: &Accounts,
+    within: Duration,
+) -> Result<Duration, ProbeError> {
+    timed(service, addr, accounts, &Deadline::patient(within)).await
+}
+
+async fn timed(
+    service: Service,
+    addr: Ipv4Addr,
+    accounts: &Accounts,
+    deadline: &Deadline,
+) -> Result<Duration, ProbeError> {
     let started = Instant::now();
     let addr = SocketAddr::from((addr, service.port()));
-    examine(service, addr, accounts, &Deadline::patient(within)).await?;
+    examine(service, addr, accounts, deadline).await?;
     Ok(started.elapsed())
 }
 

@@ -4,19 +4,14 @@
 //! one, and nothing of value is sent. For the same reason the quickest algorithms are asked for.
 
 use std::borrow::Cow;
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use russh::client::{self, Handle, Handler};
 use russh::keys::{PrivateKey, PrivateKeyWithHashAlg, PublicKey};
 use russh::{ChannelMsg, Disconnect, Preferred, kex};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
-use super::dialogue::Deadline;
+use super::dialogue::{Deadline, Heard};
 use super::{Accounts, ProbeError};
 
 const KEY: &str = "SSH key";
@@ -49,7 +44,7 @@ async fn read_key(accounts: &Accounts) -> Result<PrivateKey, ProbeError> {
     PrivateKey::from_openssh(&text).map_err(|error| own(error.to_string()))
 }
 
-async fn greet(stream: TcpStream, deadline: &Deadline) -> Result<Handle<AnyHost>, ProbeError> {
+async fn greet(stream: Heard, deadline: &Deadline) -> Result<Handle<AnyHost>, ProbeError> {
     let preferred = Preferred {
         kex: Cow::Borrowed(&[kex::CURVE25519]),
         ..Preferred::DEFAULT
@@ -60,11 +55,7 @@ async fn greet(stream: TcpStream, deadline: &Deadline) -> Result<Handle<AnyHost>
         inactivity_timeout: Some(deadline.whole()),
         ..client::Config::default()
     };
-    let heard = Heard {
-        stream,
-        deadline: deadline.clone(),
-    };
-    let work = client::connect_stream(Arc::new(config), heard, AnyHost);
+    let work = client::connect_stream(Arc::new(config), stream, AnyHost);
     run(EXCHANGE, "an SSH server", deadline, work).await
 }
 
@@ -133,45 +124,6 @@ fn sort(step: &'static str, expected: &'static str, error: &russh::Error) -> Pro
             ProbeError::Closed { step, expected }
         }
         other => ProbeError::unexpected(step, expected, other.to_string().as_bytes()),
-    }
-}
-
-/// A connection that tells when the server says something: the library waits for several messages at once.
-struct Heard {
-    stream: TcpStream,
-    deadline: Deadline,
-}
-
-impl AsyncRead for Heard {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.deadline.heard();
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Heard {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -80,22 +80,12 @@ impl Share {
         }
     }
 
-    /// Replaces the management file `name` by `text` and a trailer, whole or not at all.
+    /// Replaces the management file `name` by `text` and a trailer, whole or not at all. What is there
+    /// already is only read, which costs the file server a fraction.
     ///
     /// # Errors
     /// After [`ShareError::Deadline`] either the old or the new text is there.
     pub async fn replace(&self, name: &str, text: &str) -> Result<(), ShareError> {
-        self.replace_bytes(name, seal(text).into_bytes()).await?;
-        self.remember(name, text);
-        Ok(())
-    }
-
-    /// As [`Share::replace`], but what is there already is only read: that costs the file server a
-    /// fraction.
-    ///
-    /// # Errors
-    /// As [`Share::replace`].
-    pub async fn replace_if_changed(&self, name: &str, text: &str) -> Result<(), ShareError> {
         let bytes = seal(text).into_bytes();
         let op = move |ticket: &Ticket, path: &Path| {
             let (directory, name) = Directory::of(path)?;
@@ -110,21 +100,6 @@ impl Share {
             .await?;
         self.remember(name, text);
         Ok(())
-    }
-
-    /// Replaces `name` by `bytes` as they are (no trailer), whole or not at all.
-    ///
-    /// # Errors
-    /// After [`ShareError::Deadline`] either the old or the new bytes are there.
-    pub async fn replace_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<(), ShareError> {
-        let op = move |ticket: &Ticket, path: &Path| {
-            let (directory, name) = Directory::of(path)?;
-            replace_in(&directory, &name, &bytes, ticket)
-        };
-        self.inner
-            .pool
-            .run_write("replace", self.path(name)?, self.deadline, op)
-            .await
     }
 
     /// Names in the directory `name`, sorted; temporary files are left out. `.` is the root.

@@ -45,6 +45,23 @@ async fn replaced_files_read_back_and_leave_no_temporary() {
 }
 
 #[tokio::test]
+async fn what_is_there_already_is_not_written_unless_it_is_torn() {
+    use std::os::unix::fs::MetadataExt;
+
+    let (directory, share) = share();
+    let path = directory.path().join("group");
+    let inode = || std::fs::metadata(&path).unwrap().ino();
+    let text = "1 mail mail.dat\n";
+    share.replace("group", text).await.unwrap();
+    let written = inode();
+    share.replace("group", text).await.unwrap();
+    assert_eq!(inode(), written);
+    std::fs::write(&path, "1 mail ma").unwrap();
+    share.replace("group", text).await.unwrap();
+    assert_eq!(share.read_checked("group").await.unwrap().text, text);
+}
+
+#[tokio::test]
 async fn torn_file_keeps_the_previous_text() {
     let (directory, share) = share();
     let path = directory.path().join("group");

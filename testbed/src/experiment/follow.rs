@@ -1,8 +1,7 @@
 //! Follows the servers' system logs on the share while an experiment runs.
 //!
-//! Every process that an emulated machine starts takes it some hundredths of a second, and file server 1 is
-//! what all wait for in a recovery. So one process there puts what all logs get into one file, and a look is a
-//! reading of that file.
+//! To start a process is much work for an emulated machine, and file server 1 is what all wait for in a
+//! recovery. So one process there puts what all logs get into one file, and a look is a reading of that file.
 
 use super::site::{self, Site, node};
 use crate::report::story::{self, Entry, Story};
@@ -16,10 +15,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Where the collected lines are, on file server 1.
 pub const COLLECTED: &str = "/run/collected.log";
 
-/// Follows the logs of the servers that it is given, and names one before lines of it.
+/// Follows the logs that it is given into the file that it is called by, and names one before lines of it.
+/// The file is there when this has ended.
 const COLLECT: &str = "systemctl stop --quiet collect.service
-for s in \"$@\"; do set -- \"$@\" /share/log/$s.log; shift; done
-systemd-run --quiet --collect --unit=collect -p Type=exec -p StandardOutput=truncate:/run/collected.log tail -n 0 -F \"$@\"";
+systemd-run --quiet --collect --unit=collect -p Type=exec -p StandardOutput=truncate:$0 tail -n 0 -F \"$@\"";
 
 /// Reads what is new in every log.
 #[derive(Debug, Default)]
@@ -41,8 +40,10 @@ impl Follower {
     /// When file server 1 does not answer, or lacks a log.
     pub fn start(site: &dyn Site) -> anyhow::Result<Self> {
         let servers: Vec<String> = site.servers().into_iter().map(|s| s.name).collect();
-        let mut argv = vec!["sh", "-c", COLLECT, "sh"];
-        argv.extend(servers.iter().map(String::as_str));
+        let log = |server: &String| format!("/share/log/{server}.log");
+        let logs: Vec<String> = servers.iter().map(log).collect();
+        let mut argv = vec!["sh", "-c", COLLECT, COLLECTED];
+        argv.extend(logs.iter().map(String::as_str));
         site::output(site, node::FILE1, &argv, WITHIN)?;
         let mut follower = Self::default();
         let began = site.now();

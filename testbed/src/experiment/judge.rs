@@ -89,7 +89,7 @@ pub fn judge(
         let recovery = steps::read(&lines, target, struck, until);
         let of = accesses.iter().find(|(name, _)| name == target);
         let accesses = of.map_or(&[][..], |(_, accesses)| accesses);
-        let mut result = TargetResult::new(target, recovery, accesses, struck);
+        let mut result = TargetResult::new(target, recovery, accesses, run.experiment.poll, struck);
         let served = struck + result.served_after();
         result.hindrances = Hindrances::count(&lines, struck, served);
         result

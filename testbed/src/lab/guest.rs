@@ -85,11 +85,12 @@ impl Guest {
         let (program, args) = argv.split_first().unwrap_or((&"true", &[]));
         let order = json!({ "path": program, "arg": args, "capture-output": true });
         let deadline = Instant::now() + within;
-        let started = self.call("guest-exec", order, within.min(SMALL))?;
+        let small = within.min(SMALL);
+        let started = self.call("guest-exec", order, small)?;
         let pid = started["pid"].clone();
         let mut pause = Duration::from_millis(10);
         loop {
-            let status = self.call("guest-exec-status", json!({ "pid": pid }), SMALL)?;
+            let status = self.call("guest-exec-status", json!({ "pid": pid }), small)?;
             if status["exited"] == true {
                 return self.output(&status);
             }

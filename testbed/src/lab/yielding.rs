@@ -21,10 +21,10 @@ const SERVER: i32 = 5;
 const BOOTING: i32 = 19;
 /// How often a machine that boots is looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// A shutdown and a boot wait now and then, but not that soon or
-const SHORTEST: u32 = 10;
-/// that many looks long; what is quiet for so long has booted.
+/// Looks in a row at which a machine wants little once it has booted: one that boots waits now and then.
 const QUIET: u32 = 3;
+/// The least looks from the beginning on: a shutdown may wait longer than a boot does.
+const SHORTEST: u32 = 10;
 /// Less of a processor than this is quiet. A server at rest wants a tenth, a boot a whole one.
 const LITTLE: f64 = 0.4;
 

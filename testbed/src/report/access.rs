@@ -2,8 +2,8 @@
 //!
 //! `ringward probe` writes `hh:mm:ss.cc OK`, the moment of an answer, or `hh:mm:ss.cc XX why`, the
 //! moment at which a failed access began. From the first XX to the next OK the client went
-//! without. The paper's client looks once a second, ours ten times; both figures are given, the
-//! second from the accesses that a client with a one-second grid would have made.
+//! without. The paper's client looks once a second. Where ours looks more often both figures are
+//! given, the second from the accesses that a client with a one-second grid would have made.
 
 use super::clock;
 use serde::Serialize;
@@ -62,10 +62,14 @@ pub fn parse(text: &str, reference: Duration) -> Vec<Access> {
         .collect()
 }
 
-/// What a client that looks every `grid` would have written: the first access in every cell of
-/// the grid. It starts with the first line.
+/// What a client that looks every `grid` would have written, by the log of one that looks `every` so often:
+/// the first access in every cell of the grid, which starts with the first line, or all if it looks no more
+/// often than that.
 #[must_use]
-pub fn resample(accesses: &[Access], grid: Duration) -> Vec<Access> {
+pub fn resample(accesses: &[Access], every: Duration, grid: Duration) -> Vec<Access> {
+    if every >= grid {
+        return accesses.to_vec();
+    }
     let Some(start) = accesses.first().map(|a| a.at) else {
         return Vec::new();
     };
@@ -174,7 +178,9 @@ mod tests {
             "12:00:01.15 OK",
             "12:00:02.05 OK",
         ]);
-        let slow = resample(&accesses, Duration::from_secs(1));
+        let second = Duration::from_secs(1);
+        assert_eq!(resample(&accesses, second, second), accesses);
+        let slow = resample(&accesses, Duration::from_millis(50), second);
         assert_eq!(slow.len(), 3);
         assert_eq!(seconds(&slow, 0.0), [1.0]);
     }

@@ -4,6 +4,7 @@
 //! same equation gives with our machines and settings, and what was read off our logs. Repeats
 //! give a median with its spread.
 
+use super::access::PAPERS_CLIENT;
 use super::analytical::{self, Parameters, Recovery, Span};
 use super::calibration::Calibration;
 use super::paper::{Beside, Paper};
@@ -203,6 +204,8 @@ fn rows_of(
         "access disconnection, every {} ms",
         experiment.poll.as_millis()
     );
+    // Otherwise it is the row before.
+    let oftener = experiment.poll < PAPERS_CLIENT;
     [
         row(
             Measure::Function,
@@ -231,7 +234,8 @@ fn rows_of(
             None,
             |r| Some(r.disconnection),
             |m| m.disconnection,
-        ),
+        )
+        .filter(|_| oftener),
     ]
     .into_iter()
     .flatten()

@@ -72,12 +72,14 @@ pub struct TargetResult {
 }
 
 impl TargetResult {
-    /// The result for `server`, struck at `struck` by the clock of the client's `accesses`.
+    /// The result for `server`, struck at `struck` by the clock of the client's `accesses`, of which it made
+    /// one `every` so often.
     #[must_use]
     pub fn new(
         server: &str,
         recovery: Option<Recovery>,
         accesses: &[Access],
+        every: Duration,
         struck: Duration,
     ) -> Self {
         let lost = |accesses: &[Access]| -> Vec<f64> {
@@ -85,7 +87,7 @@ impl TargetResult {
             outages.iter().map(|of| of.length().as_secs_f64()).collect()
         };
         let outages = lost(accesses);
-        let coarse = lost(&access::resample(accesses, PAPERS_CLIENT));
+        let coarse = lost(&access::resample(accesses, every, PAPERS_CLIENT));
         let logged = recovery.as_ref().map(|recovery| recovery.measured);
         Self {
             server: server.to_owned(),

@@ -207,4 +207,16 @@ mod tests {
     fn without_a_run_the_papers_columns_stand() {
         insta::assert_snapshot!(table("nt2", &[]));
     }
+
+    #[test]
+    fn a_client_that_looks_as_seldom_as_the_papers_has_one_row() {
+        let table = table("nt1-st2", &[]);
+        let rows = |target: &str| {
+            table
+                .lines()
+                .filter(|row| row.contains(&format!("{target}: access")))
+                .count()
+        };
+        assert_eq!((rows("web1"), rows("ftp")), (1, 1), "{table}");
+    }
 }

@@ -102,6 +102,7 @@ fn targets(experiment: &Experiment, watched: &Watched) -> Vec<TargetResult> {
             &seen.server,
             Some(seen.recovery.clone()),
             &accesses,
+            experiment.poll,
             seen.struck,
         )
     };

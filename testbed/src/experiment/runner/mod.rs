@@ -38,7 +38,7 @@ const SETTLED: u32 = 2;
 pub struct Run<'a> {
     site: &'a mut dyn Site,
     progress: &'a mut dyn Progress,
-    experiment: &'a Experiment,
+    pub(super) experiment: &'a Experiment,
     /// Names of the servers in trouble.
     targets: Vec<String>,
     plan: Plan,
