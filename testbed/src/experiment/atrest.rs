@@ -11,7 +11,7 @@ pub const REST: [&str; 3] = ["ringward", "flag", "clear"];
 const SMALL: Duration = Duration::from_secs(60);
 /// Until every server has let its VIP go.
 const REST_WITHIN: Duration = Duration::from_secs(60);
-/// Until the servers that are set to work are a ring at rest.
+/// Until the servers that are set to work are a regular ring.
 const RING_WITHIN: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -37,14 +37,23 @@ pub fn rest(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
     .context("bringing the managers to rest")
 }
 
-/// Sets all flags and waits for a ring at rest.
+/// Sets every flag. The servers are a regular ring some seconds later.
+///
+/// # Errors
+/// When a server does not take the order.
+pub fn begin(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
+    for server in servers {
+        site::output(site, &server.name, &["ringward", "flag", "set"], SMALL)?;
+    }
+    Ok(())
+}
+
+/// Sets all flags and waits for a regular ring.
 ///
 /// # Errors
 /// When a server does not take the order, or they do not become a regular ring.
 pub fn work(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
-    for server in servers {
-        site::output(site, &server.name, &["ringward", "flag", "set"], SMALL)?;
-    }
+    begin(site, servers)?;
     wait(site, RING_WITHIN, || {
         Ok(RingState::look(site)?.irregular(servers))
     })

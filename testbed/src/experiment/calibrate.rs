@@ -1,6 +1,6 @@
 //! Measures what our machines are like, as the paper's Table 3 does for its own.
 //!
-//! A backup VM is tried while all managers are at rest: their flags are cleared. The rest is measured
+//! A backup VM is tried while all managers are at rest, as the site is prepared. The rest is measured
 //! in the whole cluster at work, with a client at the function, as in a run: a server that shares its
 //! processors with others starts as slowly there as it will then. The site must be prepared anew
 //! afterwards.
@@ -135,7 +135,7 @@ pub fn measure_and_keep(
 /// is going on. Values that cannot be measured are left out, and `say` hears why.
 ///
 /// # Errors
-/// When the managers cannot be brought to rest or to work.
+/// When the managers cannot be set to work or brought to rest.
 fn measure(
     site: &mut dyn Site,
     calibration: &mut Calibration,
@@ -156,8 +156,6 @@ fn measure(
         .iter()
         .any(|(_, need)| need.activation || need.cold_start)
     {
-        say("measuring T_v: bringing the managers to rest");
-        rest(site, &servers)?;
         let settings = pages_at_home(site, &servers)?;
         for (target, need) in &targets {
             let (name, host) = (&target.name, beside(&target.name));
@@ -178,9 +176,9 @@ fn measure(
             }
         }
         conditions::put_back(site, &settings)?;
-        say("setting the managers to work");
-        work(site, &servers)?;
     }
+    say("setting the managers to work");
+    work(site, &servers)?;
     if let (None, Some((target, _))) = (calibration.network_exam, targets.first()) {
         match exam_of(site, beside(&target.name), "ping", target) {
             Ok(time) => calibration.network_exam = Some(time),

@@ -1,7 +1,6 @@
 //! What an experiment changes of the cluster before anything strikes: settings and memory stress.
 
-use super::atrest::{rest, work};
-use super::site::{self, Site, SiteServer, node};
+use super::site::{self, Site, node};
 use super::spec::{Conditions, PAPERS_MEMORY_MB};
 use anyhow::Context;
 use std::time::Duration;
@@ -17,22 +16,19 @@ const REPLACE: &str = "umask 077; printf %s \"$1\" > \"$2.new\" && mv \"$2.new\"
 const STRESS: &str =
     "while read -r what kb _; do [ \"$what\" = MemTotal: ] && break; done < /proc/meminfo
 mkdir -p /run/stress && mount -t tmpfs -o size=95% stress /run/stress &&
-nice -n 19 fallocate -l $((kb * $1 / $2))KiB /run/stress/taken";
+fallocate -l $((kb * $1 / $2))KiB /run/stress/taken";
 
-/// Brings the cluster into the experiment's conditions. Changed settings are read when the managers start
-/// again. `say` hears what is going on.
+/// Brings the cluster into the experiment's conditions, while the managers are at rest: they read settings
+/// when they start. `say` hears what is going on.
 ///
 /// # Errors
-/// When a machine does not do what it is told, or the servers do not become a regular ring again.
+/// When a machine does not do what it is told.
 pub fn set(
     site: &dyn Site,
-    servers: &[SiteServer],
     conditions: &Conditions,
     say: &mut dyn FnMut(&str),
 ) -> anyhow::Result<()> {
     if conditions.change_settings() {
-        say("managers at rest, to read other settings");
-        rest(site, servers)?;
         edit(site, |settings| {
             if let Some(activation) = conditions.activation {
                 settings.insert("activation".to_owned(), Value::try_from(activation)?);
@@ -42,10 +38,7 @@ pub fn set(
             }
             Ok(())
         })?;
-        say("managers at work");
-        work(site, servers)?;
     }
-    // One after the other: all at once, emulated, they leave the managers too little to find each other well.
     for (server, mb) in &conditions.stress {
         let (taken, whole) = (mb.to_string(), PAPERS_MEMORY_MB.to_string());
         let argv = ["sh", "-c", STRESS, "sh", &taken, &whole];

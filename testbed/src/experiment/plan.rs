@@ -78,23 +78,9 @@ impl Plan {
         let seconds = Duration::from_secs;
         plan.add(Step::Lab, "lab ready", seconds(20), seconds(1800));
         let conditions = &experiment.conditions;
-        if conditions.change_settings() {
-            plan.add(
-                Step::Conditions,
-                "conditions set",
-                seconds(40),
-                seconds(300),
-            );
-        } else if !conditions.stress.is_empty() {
+        if conditions.change_settings() || !conditions.stress.is_empty() {
             plan.add(Step::Conditions, "conditions set", seconds(5), seconds(300));
         }
-        // Managers that read other settings take golden states to hand anew.
-        let anew = match conditions.change_settings() {
-            true => timings.standby_calm + seconds(40),
-            false => Duration::ZERO,
-        };
-        let (expected, bound) = (seconds(25) + anew, seconds(120) + 2 * anew);
-        plan.add(Step::Regular, "ring regular", expected, bound);
         if let Some(survey) = &experiment.survey {
             if let Survey::Activation { under, .. } = survey {
                 let each = seconds(45) * u32::try_from(under.len()).unwrap_or(u32::MAX);
@@ -103,6 +89,13 @@ impl Plan {
             plan.add(Step::Collected, "logs collected", seconds(15), seconds(600));
             return plan;
         }
+        // Managers that read other settings take golden states to hand anew.
+        let anew = match conditions.change_settings() {
+            true => timings.standby_calm + seconds(40),
+            false => Duration::ZERO,
+        };
+        let (expected, bound) = (seconds(25) + anew, seconds(120) + 2 * anew);
+        plan.add(Step::Regular, "ring regular", expected, bound);
         plan.add(Step::Served, "client served", seconds(3), seconds(30));
         plan.add(
             Step::Cycle,

@@ -97,7 +97,7 @@ pub trait Site {
     /// The servers in ring order.
     fn servers(&self) -> Vec<SiteServer>;
 
-    /// Brings the site to its ready state: every machine up, agents running, golden states made.
+    /// Brings the site to its ready state: every machine up, golden states made, managers at rest.
     /// `fresh` forbids the use of anything saved. `say` hears what is going on.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! T_v on a busy host (section 4.4, Fig. 16): the backup VM of one server started on another that the
-//! client keeps busy, while the managers are at rest.
+//! client keeps busy, while the managers are at rest, as they are when
+//! the site is prepared.
 
-use super::atrest::{rest, wait};
+use super::atrest::wait;
 use super::calibrate;
 use super::site::{self, Site, SiteServer, node};
 use super::spec::Load;
@@ -28,8 +29,7 @@ pub type UnderLoad = Vec<(Load, ServerTimes)>;
 /// Measures, into `all`. The site must be prepared anew afterwards.
 ///
 /// # Errors
-/// When the managers cannot be brought to rest, a load does not begin, or the VM does not start. What was
-/// measured until then is in `all`.
+/// When a load does not begin, or the VM does not start. What was measured until then is in `all`.
 pub fn activations(
     site: &dyn Site,
     servers: &[SiteServer],
@@ -40,8 +40,6 @@ pub fn activations(
 ) -> anyhow::Result<()> {
     let host = servers.iter().find(|server| server.name == on);
     let host = host.with_context(|| format!("the site has no server {on}"))?;
-    say("bringing the managers to rest");
-    rest(site, servers)?;
     for load in loads {
         say(&format!(
             "starting the backup VM of {of} on {on} under {}",

@@ -97,6 +97,7 @@ impl UpArgs {
             settings: super::site::settings(self.profile),
             topology: Topology::Ring,
             fresh: self.fresh,
+            at_work: true,
             at_once: self.at_once.max(1),
             keep: self.keep,
             roster: Roster::default(),

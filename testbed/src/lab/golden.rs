@@ -1,4 +1,4 @@
-//! Preparing a booted lab for use: golden states, and a ring in which every manager is at rest.
+//! Preparing a booted lab for use: golden states, and managers that made a regular ring once.
 
 use super::bringup::in_parallel;
 use super::cancel::Cancel;
@@ -87,31 +87,44 @@ fn backup(verb: &str, server: &Machine, host: &Machine) -> Result<f64> {
     })
 }
 
-/// Sets the managers to work and waits until the ring is at rest and golden states are at hand.
-pub fn await_rest(machines: &[Arc<Machine>], cancel: &Cancel, tell: &Listener) -> Result<()> {
+/// Sets the managers to work and waits until the ring is regular. Until now they were at rest: a manager takes
+/// a server that does not run yet, or that was just loaded and is slow, for a troubled one.
+pub fn work(machines: &[Arc<Machine>], cancel: &Cancel, tell: &Listener) -> Result<()> {
     let servers = servers(machines);
-    // Until now they were held back: a manager takes a server that does not run yet for a troubled one.
     in_parallel(&servers, servers.len(), |machine| {
         machine.script("ringward flag set").map(drop)
     })?;
-    wait_regular(&servers, cancel, tell)?;
-    wait_loaded(&servers, cancel, tell)?;
-    // Loading takes what the ring needs too; only one that is still at rest is worth keeping.
     wait_regular(&servers, cancel, tell)
 }
 
-/// Waits until every server reports a ring at rest.
+/// Has the managers work until golden states are at hand, and brings them to rest again.
+pub fn try_out(machines: &[Arc<Machine>], cancel: &Cancel, tell: &Listener) -> Result<()> {
+    work(machines, cancel, tell)?;
+    let servers = servers(machines);
+    wait_loaded(&servers, cancel, tell)?;
+    // Loading takes what the ring needs too; only one that is still regular is worth keeping.
+    wait_regular(&servers, cancel, tell)?;
+    in_parallel(&servers, servers.len(), |machine| {
+        let vip = machine.spec.vip();
+        let script = format!(
+            "ringward flag clear; while ip -4 -o addr show to {vip} | grep -q .; do sleep 0.2; done"
+        );
+        machine.script(&script).map(drop)
+    })
+}
+
+/// Waits until every server reports a regular ring.
 fn wait_regular(servers: &[&Arc<Machine>], cancel: &Cancel, tell: &Listener) -> Result<()> {
-    tell("lab", Step::Begins("waiting for a ring at rest".to_owned()));
+    tell("lab", Step::Begins("waiting for a regular ring".to_owned()));
     let start = Instant::now();
     for machine in servers {
         loop {
             cancel.check()?;
-            let Err(why) = status(machine).and_then(|s| at_rest(&s)) else {
+            let Err(why) = status(machine).and_then(|s| regular(&s)) else {
                 break;
             };
             if start.elapsed() > REGULAR_WITHIN {
-                let (name, doing) = (machine.spec.name, "report a ring at rest");
+                let (name, doing) = (machine.spec.name, "report a regular ring");
                 return Err(LabError::timeout(
                     name,
                     doing,
@@ -123,7 +136,7 @@ fn wait_regular(servers: &[&Arc<Machine>], cancel: &Cancel, tell: &Listener) -> 
         }
     }
     let took = start.elapsed().as_secs_f64();
-    tell("lab", Step::Done(format!("ring at rest after {took:.1} s")));
+    tell("lab", Step::Done(format!("ring regular after {took:.1} s")));
     Ok(())
 }
 
@@ -180,7 +193,7 @@ fn loaded(status: &Status) -> usize {
 
 /// Whether a server says that it holds its address and that both its managers are in Regular mode;
 /// if not, what it says instead.
-fn at_rest(status: &Status) -> std::result::Result<(), String> {
+fn regular(status: &Status) -> std::result::Result<(), String> {
     let modes: Vec<&str> = status.managers.iter().map(|m| m.mode.as_str()).collect();
     let held = status.vip.as_ref().is_some_and(|vip| vip.held);
     if held && modes.len() >= 2 && modes.iter().all(|m| *m == "Regular") {
@@ -216,7 +229,7 @@ mod tests {
                 }),
                 ..Status::default()
             };
-            at_rest(&status)
+            regular(&status)
         };
         assert_eq!(status(true, &["Regular", "Regular"]), Ok(()));
         assert_eq!(

@@ -4,13 +4,13 @@
 //! Lab::up -> ready lab saved? --no--> prepared lab saved? --no--> boot two at a time,
 //!                |                        |                       make golden states, save
 //!                |                        +---- load <----------------------+
-//!                |                  managers to work, until all is at rest, save
+//!                |                  managers to work, until all is in order; to rest, save
 //!                +----- load <---------------+
 //! ```
 //!
 //! So every lab that is in use was loaded from a saved state, the first one too, and all start
-//! alike. A supervisor thread switches machines on when the switch sees a wake-on-LAN packet for
-//! them, and notices when they shut down.
+//! alike, with managers at rest; who asks for it gets them at work. A supervisor thread switches
+//! machines on when the switch sees a wake-on-LAN packet for them, and notices when they shut down.
 
 use super::accel::{self, Choice, Wanted};
 use super::agent;
@@ -64,7 +64,9 @@ pub struct Options {
     pub fresh: bool,
     /// Machines booted, saved or loaded at the same time.
     pub at_once: usize,
-    /// Only these machines, without golden states; all if empty.
+    /// Set the managers to work, and wait for a regular ring; otherwise they are at rest.
+    pub at_work: bool,
+    /// Only these machines, without golden states and managers; all if empty.
     pub only: Vec<&'static str>,
     /// Keep the machines for a look when they do not come up.
     pub keep: bool,
@@ -287,12 +289,16 @@ impl Parts {
                         // Only one with another agent would start from there again.
                         prepared.forget_memory()?;
                     }
-                    self.await_rest(machines, &beneath, cancel, tell)?;
+                    self.try_out(machines, &beneath, cancel, tell)?;
                     ready::save(machines, set, o.at_once, tell)
                 })?
             }
         };
-        self.load(machines, &set, &o.run_dir.join("disks"), cancel, tell)
+        self.load(machines, &set, &o.run_dir.join("disks"), cancel, tell)?;
+        if o.at_work && o.only.is_empty() {
+            golden::work(machines, cancel, tell)?;
+        }
+        Ok(())
     }
 
     /// Makes one stage in its place. What fails leaves nothing, unless it is kept for a look.
@@ -339,8 +345,8 @@ impl Parts {
         Ok(())
     }
 
-    /// Hands out the agent, sets the managers to work and waits until they are at rest.
-    fn await_rest(
+    /// Hands out the agent and has the managers work until everything is in order; then they rest.
+    fn try_out(
         &self,
         machines: &[Arc<Machine>],
         beneath: &DiskSet,
@@ -361,7 +367,7 @@ impl Parts {
         if settings.activation == Activation::Standby {
             golden::load(machines, o.at_once, cancel, tell)?;
         }
-        golden::await_rest(machines, cancel, tell)
+        golden::try_out(machines, cancel, tell)
     }
 
     /// The agent that the servers run.

@@ -90,6 +90,7 @@ impl LabSite {
             settings: site::settings(profile),
             topology: Topology::Ring,
             fresh,
+            at_work: false,
             at_once: 2,
             keep: false,
             roster: Roster::default(),

@@ -2,16 +2,16 @@
 //!
 //! ```text
 //! ${XDG_CACHE_HOME:-~/.cache}/ringward/ready/INPUTS/prepared      booted, golden states made
-//!                                                  /AGENT         its managers at rest as well
+//!                                                  /AGENT         its managers tried out as well
 //!                                                  /calibration.json
 //! ```
 //!
 //! Each stage is a [`DiskSet`] with the memory of every machine; a ready lab stands on the prepared
 //! one, of which it needs the disks only: the memory is kept for other agents, once there is one.
 //! INPUTS is a digest of everything that went into it but the agent that the share hands out, AGENT one
-//! of that, so a changed input simply is another lab, and a changed agent comes to a prepared one as a
-//! new release, as it would to a real one. A stage is made under another name beside its place and
-//! renamed when it is whole: what broke off is never taken for one.
+//! of that and of how managers are left. So a changed input simply is another lab, and a changed agent
+//! comes to a prepared one as a new release, as it would to a real one. A stage is made under another name
+//! beside its place and renamed when it is whole: what broke off is never taken for one.
 
 use super::accel::Accel;
 use super::bringup::in_parallel;
@@ -35,6 +35,8 @@ const STATE_WITHIN: Duration = Duration::from_secs(120);
 const KEPT: usize = 2;
 /// Room that a stage needs while it is made: the share's images, golden states, memories.
 const NEEDED_MB: u64 = 8 << 10;
+/// How a ready lab is left.
+const LEFT: &[u8] = b"managers at rest";
 /// The stage that a ready lab stands on.
 const PREPARED: &str = "prepared";
 
@@ -67,7 +69,7 @@ impl Ready {
     /// The place for the ready lab that stands on this prepared one and runs `agent`.
     pub fn with_agent(&self, agent: &Path) -> Result<Ready> {
         let agent = std::fs::read(agent).map_err(LabError::io("read", agent))?;
-        let stage = digest(&[&agent]);
+        let stage = digest(&[&agent, LEFT]);
         Ok(Ready {
             stage,
             ..self.clone()

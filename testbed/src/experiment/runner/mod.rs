@@ -32,7 +32,7 @@ use std::time::Duration;
 /// report are those of the logs, whenever they are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Rounds for which a ring must be regular before it is troubled.
-const SETTLED: u32 = 2;
+const SETTLED: u32 = 1;
 
 /// One run under way, and afterwards what it left.
 pub struct Run<'a> {
@@ -151,12 +151,13 @@ impl<'a> Run<'a> {
     ) -> anyhow::Result<()> {
         self.prepare(fresh, needs)?;
         self.set_conditions()?;
-        self.await_regular(Step::Regular)?;
-        collect::management(self.site, dir, folder, "before");
         self.read_settings()?;
         if let Some(survey) = &self.experiment.survey {
             return self.survey(survey);
         }
+        atrest::begin(self.site, &self.servers)?;
+        self.await_regular(Step::Regular)?;
+        collect::management(self.site, dir, folder, "before");
         for (target, _) in self.strikes()? {
             client::start(self.site, &target, self.experiment.poll)?;
         }
@@ -191,7 +192,7 @@ impl<'a> Run<'a> {
         let (progress, began) = (&mut self.progress, self.site.now());
         let mut say = |text: &str| progress.note(text);
         let conditions = &self.experiment.conditions;
-        conditions::set(&*self.site, &self.servers, conditions, &mut say)?;
+        conditions::set(&*self.site, conditions, &mut say)?;
         self.progress
             .end(phase, self.site.now().saturating_sub(began));
         Ok(())

@@ -182,6 +182,8 @@ impl Site for Scripted {
         say: &mut dyn FnMut(&str),
     ) -> anyhow::Result<()> {
         say("restored from the saved lab");
+        let names = two_servers().into_iter().map(|server| server.name);
+        *self.resting.borrow_mut() = names.collect();
         Ok(())
     }
 
