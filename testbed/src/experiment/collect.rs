@@ -8,8 +8,6 @@ use std::time::Duration;
 
 /// How long a machine may take to hand out one file.
 const WITHIN: Duration = Duration::from_secs(60);
-/// How long one may take to answer at all.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// Lines of a machine's journal that are kept.
 const JOURNAL_LINES: &str = "6000";
 
@@ -30,12 +28,6 @@ pub fn management(site: &dyn Site, run: &mut RunDir, folder: &str, when: &str) {
         &what,
         &about,
     );
-}
-
-/// Those of the machines that have power and answer: one that boots does not, and is not awaited.
-pub fn answering(site: &dyn Site, mut machines: Vec<String>) -> Vec<String> {
-    machines.retain(|name| site.is_on(name) && site.exec(name, &["true"], ANSWERS_WITHIN).is_ok());
-    machines
 }
 
 /// Collects logs, journals, consoles, the client's log and the LAN capture. `accesses` are the

@@ -42,7 +42,7 @@ pub struct RingState {
 }
 
 impl RingState {
-    /// Looks at file server 1 and at every server that has power.
+    /// Looks at file server 1 and at every server that answers.
     ///
     /// # Errors
     /// When file server 1 does not answer. A server that does not answer is left out.
@@ -50,7 +50,7 @@ impl RingState {
         let share = site::output(site, node::FILE1, &["sh", "-c", SHARE_SCRIPT], LOOK)?;
         let mut state = Self::of_share(&share);
         for server in site.servers() {
-            if !site.is_on(&server.name) {
+            if !site.answers(&server.name) {
                 continue;
             }
             if let Ok(text) = site::output(site, &server.name, &["sh", "-c", SERVER_SCRIPT], LOOK) {

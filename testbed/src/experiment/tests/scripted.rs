@@ -232,6 +232,10 @@ impl Site for Scripted {
         Ok(text.as_bytes()[usize::try_from(from)?..].to_vec())
     }
 
+    fn answers(&self, node: &str) -> bool {
+        self.is_on(node)
+    }
+
     fn is_on(&self, _node: &str) -> bool {
         true
     }
