@@ -6,7 +6,7 @@ use super::error::{LabError, Result};
 use super::machine::Machine;
 use super::network::Kind;
 use super::progress::{Listener, Step};
-use ringward::observe::{Status, VmStatus};
+use ringward::observe::Status;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,14 @@ use std::time::{Duration, Instant};
 const PREPARE_WITHIN: Duration = Duration::from_secs(600);
 /// Until every server says that all it manages is in order.
 const REGULAR_WITHIN: Duration = Duration::from_secs(300);
-/// Until every server says what it keeps loaded; they were loaded before.
-const LOADED_WITHIN: Duration = Duration::from_secs(240);
 /// Between two looks, each of which starts a program in an emulated machine.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// A status is a file that the agent has written.
 const STATUS_WITHIN: Duration = Duration::from_secs(30);
+
+/// Ends the managers, and waits until they have let everything go.
+const REST: &str = "ringward flag clear
+while pgrep -P $(systemctl show -p MainPID --value ringward-executer) >/dev/null; do sleep 0.2; done";
 
 fn servers(machines: &[Arc<Machine>]) -> Vec<&Arc<Machine>> {
     let is_server = |m: &&Arc<Machine>| matches!(m.spec.kind, Kind::Server(_));
@@ -50,8 +52,8 @@ pub fn make(
 }
 
 /// Has every golden state loaded on the server opposite in the ring, which is neither of the
-/// function's managers. Agents would do so too, one after the other; with their managers at rest it
-/// takes a fraction of the time.
+/// function's managers. Managers would do so too, one after the other; while they are at rest it
+/// takes a fraction of the time, and those that begin keep what is loaded.
 pub fn load(
     machines: &[Arc<Machine>],
     at_once: usize,
@@ -97,19 +99,12 @@ pub fn work(machines: &[Arc<Machine>], cancel: &Cancel, tell: &Listener) -> Resu
     wait_regular(&servers, cancel, tell)
 }
 
-/// Has the managers work until golden states are at hand, and brings them to rest again.
+/// Has the managers work until they are a regular ring, and brings them to rest again.
 pub fn try_out(machines: &[Arc<Machine>], cancel: &Cancel, tell: &Listener) -> Result<()> {
     work(machines, cancel, tell)?;
     let servers = servers(machines);
-    wait_loaded(&servers, cancel, tell)?;
-    // Loading takes what the ring needs too; only one that is still regular is worth keeping.
-    wait_regular(&servers, cancel, tell)?;
     in_parallel(&servers, servers.len(), |machine| {
-        let vip = machine.spec.vip();
-        let script = format!(
-            "ringward flag clear; while ip -4 -o addr show to {vip} | grep -q .; do sleep 0.2; done"
-        );
-        machine.script(&script).map(drop)
+        machine.script(REST).map(drop)
     })
 }
 
@@ -140,39 +135,6 @@ fn wait_regular(servers: &[&Arc<Machine>], cancel: &Cancel, tell: &Listener) -> 
     Ok(())
 }
 
-/// Waits until a golden state of every function is kept loaded somewhere. A lab in which some are
-/// not is not ready: saved as it is, every later run would begin with it.
-fn wait_loaded(servers: &[&Arc<Machine>], cancel: &Cancel, tell: &Listener) -> Result<()> {
-    tell(
-        "lab",
-        Step::Begins("waiting for loaded golden states".to_owned()),
-    );
-    let start = Instant::now();
-    loop {
-        cancel.check()?;
-        let loaded: usize = servers
-            .iter()
-            .filter_map(|m| status(m).ok())
-            .map(|s| loaded(&s))
-            .sum();
-        let took = start.elapsed();
-        if loaded >= servers.len() {
-            let took = took.as_secs_f64();
-            tell(
-                "lab",
-                Step::Done(format!("golden states loaded after {took:.1} s")),
-            );
-            return Ok(());
-        }
-        if took > LOADED_WITHIN {
-            let hint = format!("; {loaded} of {} are", servers.len());
-            let doing = "keep all golden states loaded";
-            return Err(LabError::timeout("lab", doing, LOADED_WITHIN, hint));
-        }
-        cancel.sleep(LOOK_EVERY)?;
-    }
-}
-
 /// What a server says of itself, or why it says nothing.
 fn status(machine: &Machine) -> std::result::Result<Status, String> {
     let out = machine
@@ -183,12 +145,6 @@ fn status(machine: &Machine) -> std::result::Result<Status, String> {
         return Err(out.said());
     }
     serde_json::from_slice(&out.stdout).map_err(|e| e.to_string())
-}
-
-/// How many golden states it has at hand.
-fn loaded(status: &Status) -> usize {
-    let at_hand = |vm: &&VmStatus| matches!(vm.state.as_str(), "standby" | "cached");
-    status.vms.iter().filter(at_hand).count()
 }
 
 /// Whether a server says that it holds its address and that both its managers are in Regular mode;

@@ -4,7 +4,7 @@
 //! Lab::up -> ready lab saved? --no--> prepared lab saved? --no--> boot two at a time,
 //!                |                        |                       make golden states, save
 //!                |                        +---- load <----------------------+
-//!                |                  managers to work, until all is in order; to rest, save
+//!                |                  managers to work, to rest, golden states loaded, save
 //!                +----- load <---------------+
 //! ```
 //!
@@ -345,7 +345,8 @@ impl Parts {
         Ok(())
     }
 
-    /// Hands out the agent and has the managers work until everything is in order; then they rest.
+    /// Hands out the agent, has the managers work until they are a regular ring, and loads golden states where
+    /// they find them when they begin again.
     fn try_out(
         &self,
         machines: &[Arc<Machine>],
@@ -362,12 +363,13 @@ impl Parts {
             agent::hand_out(machines, agent, &beneath.release_key())?;
             tell("lab", Step::Done(format!("agent: {}", agent.display())));
         }
+        golden::try_out(machines, cancel, tell)?;
         let settings = Settings::parse("cluster.toml", &o.settings)
             .map_err(|e| LabError::Other(e.to_string()))?;
         if settings.activation == Activation::Standby {
             golden::load(machines, o.at_once, cancel, tell)?;
         }
-        golden::try_out(machines, cancel, tell)
+        Ok(())
     }
 
     /// The agent that the servers run.
