@@ -2,14 +2,16 @@
 //!
 //! Claims and readings are tasks of their own. States and views are replaced in the order they
 //! were decided, by one task that retries and skips what is no longer the newest. Views are for
-//! people and for servers that start, and are several files: one a second of them is enough, and in
-//! a recovery, where they change with every step, the file server has more urgent work.
+//! people and for servers that start, and are several files. In a recovery they change with every step,
+//! and the file server has more urgent work: so they are written half a round after the first change,
+//! with all that came meanwhile, or when the node ends.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::{CLAIMS, Effects};
@@ -20,13 +22,16 @@ use crate::share::{self, ClaimOutcome, ClaimSeen, Share, ShareError};
 
 /// Pause before a write is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-/// The least time from one writing of the views to the next.
-const VIEWS_EVERY: Duration = Duration::from_secs(1);
+/// How many times in a round changed views are written at most.
+const VIEWS_A_ROUND: u32 = 2;
+/// How long the end of the node waits for the share.
+const LAST: Duration = Duration::from_secs(1);
 
 /// The claims' side of the share.
 pub(super) struct Claims {
     effects: Effects,
     shared: Arc<Shared>,
+    writer: JoinHandle<()>,
 }
 
 #[derive(Default)]
@@ -42,12 +47,17 @@ struct Shared {
 struct Waiting {
     states: BTreeMap<ServerName, Record>,
     views: Option<Views>,
+    /// Since when they wait.
+    since: Option<Instant>,
+    /// Nothing comes any more: what waits is due.
+    ends: bool,
 }
 
 impl Claims {
     pub(super) fn start(effects: &Effects) -> Self {
         let shared = Arc::new(Shared::default());
-        tokio::spawn(write(effects.share.clone(), Arc::clone(&shared)));
+        let pause = effects.timings().t_im / VIEWS_A_ROUND;
+        let writer = tokio::spawn(write(effects.share.clone(), Arc::clone(&shared), pause));
         tokio::spawn(make_room(
             effects.share.clone(),
             effects.facts.config.me.clone(),
@@ -55,6 +65,15 @@ impl Claims {
         Self {
             effects: effects.clone(),
             shared,
+            writer,
+        }
+    }
+
+    /// Writes what waits, if the share takes it soon.
+    pub(super) async fn end(self) {
+        self.shared.wait(|waiting| waiting.ends = true);
+        if timeout(LAST, self.writer).await.is_err() {
+            tracing::warn!("the share does not answer: not all is written at the end");
         }
     }
 
@@ -112,8 +131,24 @@ impl Claims {
     }
 
     pub(super) fn write_views(&self, views: Views) {
-        self.shared.wait(|waiting| waiting.views = Some(views));
+        self.shared.wait(|waiting| waiting.change(views));
     }
+}
+
+impl Waiting {
+    fn change(&mut self, views: Views) {
+        self.views = Some(views);
+        self.since.get_or_insert_with(Instant::now);
+    }
+}
+
+/// What is due at a moment.
+struct Due {
+    states: BTreeMap<ServerName, Record>,
+    views: Option<Views>,
+    /// How long until the views are, if they wait.
+    left: Option<Duration>,
+    ends: bool,
 }
 
 impl Shared {
@@ -122,12 +157,25 @@ impl Shared {
         self.changed.notify_one();
     }
 
-    /// What is to be written now, the views only if they are due, and whether they still wait.
-    fn take(&self, views_due: bool) -> (Waiting, bool) {
+    /// What is to be written now, the views only if they have waited for `pause`.
+    fn take(&self, pause: Duration) -> Due {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let states = std::mem::take(&mut waiting.states);
-        let views = waiting.views.take_if(|_| views_due);
-        (Waiting { states, views }, waiting.views.is_some())
+        let waited = waiting.since.map(|since| since.elapsed());
+        let left = waited.map(|waited| match waiting.ends {
+            true => Duration::ZERO,
+            false => pause.saturating_sub(waited),
+        });
+        let views = waiting.views.take_if(|_| left == Some(Duration::ZERO));
+        if views.is_some() {
+            waiting.since = None;
+        }
+        Due {
+            states,
+            views,
+            left,
+            ends: waiting.ends,
+        }
     }
 
     fn own(&self, claim: &Claim) -> Option<share::Claim> {
@@ -249,22 +297,20 @@ fn record(seen: ClaimSeen) -> Result<Record, ShareError> {
     Ok(Record { claim, state })
 }
 
-/// Replaces states and views, the newest of each only.
-async fn write(share: Share, shared: Arc<Shared>) {
-    let mut viewed: Option<Instant> = None;
+/// Replaces states and views, the newest of each only, until the node ends.
+async fn write(share: Share, shared: Arc<Shared>, pause: Duration) {
     loop {
-        let left = viewed.map_or(Duration::ZERO, |at| {
-            VIEWS_EVERY.saturating_sub(at.elapsed())
-        });
-        let (next, later) = shared.take(left.is_zero());
-        if next.states.is_empty() && next.views.is_none() {
-            let pause = if later { left } else { Duration::MAX };
+        let due = shared.take(pause);
+        if due.states.is_empty() && due.views.is_none() {
+            if due.ends {
+                return;
+            }
             // Either something changed, or the views are due.
-            let _ = timeout(pause, shared.changed.notified()).await;
+            let _ = timeout(due.left.unwrap_or(Duration::MAX), shared.changed.notified()).await;
             continue;
         }
         let mut again = Waiting::default();
-        for (function, record) in next.states {
+        for (function, record) in due.states {
             if let Err(error) = write_state(&share, &shared, &record).await {
                 tracing::warn!("{error}");
                 if !matches!(error, ShareError::NotHolder { .. }) {
@@ -272,8 +318,7 @@ async fn write(share: Share, shared: Arc<Shared>) {
                 }
             }
         }
-        if let Some(views) = next.views {
-            viewed = Some(Instant::now());
+        if let Some(views) = due.views {
             if let Err(error) = write_views(&share, &views).await {
                 tracing::warn!("{error}");
                 again.views = Some(views);
@@ -285,8 +330,8 @@ async fn write(share: Share, shared: Arc<Shared>) {
                 for (function, record) in again.states {
                     waiting.states.entry(function).or_insert(record);
                 }
-                if waiting.views.is_none() {
-                    waiting.views = again.views;
+                if let (None, Some(views)) = (&waiting.views, again.views) {
+                    waiting.change(views);
                 }
             });
         }
@@ -464,33 +509,46 @@ mod tests {
         assert!(read("trouble").starts_with("# ringward"));
     }
 
+    fn show(shared: &Shared, groups: &[&str]) {
+        for group in groups {
+            let group = Group::parse("g", group).unwrap();
+            let views = Views {
+                group,
+                ..Views::default()
+            };
+            shared.wait(|waiting| waiting.change(views));
+        }
+    }
+
     #[tokio::test]
-    async fn views_that_follow_soon_wait_and_only_the_last_is_written() {
+    async fn views_wait_for_those_that_follow_and_only_the_last_are_written() {
         let (directory, share) = share();
         let shared = Arc::new(Shared::default());
+        let pause = Duration::from_millis(300);
         let began = std::time::Instant::now();
-        let writer = tokio::spawn(write(share, Arc::clone(&shared)));
-        let show = |group: &str| {
-            let group = Group::parse("g", group).unwrap();
-            shared.wait(|waiting| {
-                waiting.views = Some(Views {
-                    group,
-                    ..Views::default()
-                });
-            });
-        };
-        let seen = async |text: &str| {
-            let read = || std::fs::read_to_string(directory.path().join("group"));
-            while !read().is_ok_and(|found| found.starts_with(text)) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+        let writer = tokio::spawn(write(share, Arc::clone(&shared), pause));
+        show(&shared, &["1 web1 web1.dat\n", "1 ftp ftp.dat\n"]);
+        let group = loop {
+            match std::fs::read_to_string(directory.path().join("group")) {
+                Ok(group) => break group,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         };
-        show("1 mail mail.dat\n");
-        seen("1 mail").await;
-        show("1 web1 web1.dat\n");
-        show("1 ftp ftp.dat\n");
-        seen("1 ftp").await;
-        assert!(began.elapsed() >= VIEWS_EVERY);
+        assert!(group.starts_with("1 ftp"), "{group}");
+        assert!(began.elapsed() >= pause);
         writer.abort();
+    }
+
+    #[tokio::test]
+    async fn views_that_wait_are_written_at_the_end() {
+        let (directory, share) = share();
+        let shared = Arc::new(Shared::default());
+        let never = Duration::from_secs(3600);
+        let writer = tokio::spawn(write(share, Arc::clone(&shared), never));
+        show(&shared, &["1 ftp ftp.dat\n"]);
+        shared.wait(|waiting| waiting.ends = true);
+        writer.await.unwrap();
+        let group = std::fs::read_to_string(directory.path().join("group")).unwrap();
+        assert!(group.starts_with("1 ftp"), "{group}");
     }
 }

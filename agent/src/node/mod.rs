@@ -362,6 +362,7 @@ impl Node {
     async fn end(self) {
         self.vip.end(&self.effects).await;
         self.vms.end().await;
+        self.claims.end().await;
         let log = self.log;
         let flushed = tokio::task::spawn_blocking(move || log.flush(Duration::from_secs(1)));
         let _ = flushed.await;

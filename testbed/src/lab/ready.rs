@@ -36,7 +36,7 @@ const KEPT: usize = 2;
 /// Room that a stage needs while it is made: the share's images, golden states, memories.
 const NEEDED_MB: u64 = 8 << 10;
 /// How a ready lab is left.
-const LEFT: &[u8] = b"managers at rest";
+const LEFT: &[u8] = b"managers at rest, golden states loaded";
 /// The stage that a ready lab stands on.
 const PREPARED: &str = "prepared";
 
