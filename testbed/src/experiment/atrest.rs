@@ -15,6 +15,16 @@ const REST_WITHIN: Duration = Duration::from_secs(60);
 const RING_WITHIN: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// Has every server give up the golden states that it keeps loaded, while the managers are at rest: one that
+/// begins to manage takes them over, and one that ends that ends what it hosts.
+///
+/// # Errors
+/// As those of [`work`] and [`rest`].
+pub fn unload(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
+    work(site, servers)?;
+    rest(site, servers)
+}
+
 /// Clears every flag and waits until no server holds its VIP any more.
 ///
 /// # Errors

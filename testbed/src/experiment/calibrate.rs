@@ -5,7 +5,7 @@
 //! processors with others starts as slowly there as it will then. The site must be prepared anew
 //! afterwards.
 
-use super::atrest::{rest, wait, work};
+use super::atrest::{rest, unload, wait, work};
 use super::client;
 use super::conditions;
 use super::fault;
@@ -156,6 +156,8 @@ fn measure(
         .iter()
         .any(|(_, need)| need.activation || need.cold_start)
     {
+        say("unloading golden states, to try them");
+        unload(site, &servers)?;
         let settings = pages_at_home(site, &servers)?;
         for (target, need) in &targets {
             let (name, host) = (&target.name, beside(&target.name));

@@ -2,7 +2,7 @@
 //! client keeps busy, while the managers are at rest, as they are when
 //! the site is prepared.
 
-use super::atrest::wait;
+use super::atrest::{unload, wait};
 use super::calibrate;
 use super::site::{self, Site, SiteServer, node};
 use super::spec::Load;
@@ -29,7 +29,7 @@ pub type UnderLoad = Vec<(Load, ServerTimes)>;
 /// Measures, into `all`. The site must be prepared anew afterwards.
 ///
 /// # Errors
-/// When a load does not begin, or the VM does not start. What was measured until then is in `all`.
+/// When golden states stay loaded, a load does not begin, or the VM does not start. What was measured until then is in `all`.
 pub fn activations(
     site: &dyn Site,
     servers: &[SiteServer],
@@ -40,6 +40,8 @@ pub fn activations(
 ) -> anyhow::Result<()> {
     let host = servers.iter().find(|server| server.name == on);
     let host = host.with_context(|| format!("the site has no server {on}"))?;
+    say("unloading golden states, to try one");
+    unload(site, servers)?;
     for load in loads {
         say(&format!(
             "starting the backup VM of {of} on {on} under {}",
