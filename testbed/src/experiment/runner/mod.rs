@@ -409,8 +409,9 @@ impl<'a> Run<'a> {
         if let Some((index, phase)) = &phase {
             self.progress.begin(*index, phase);
         }
-        if !self.stages.is_empty() {
-            // For a run that failed: what the logs said last, and how it looks now.
+        let at_home = self.failures.is_empty() && self.experiment.until == Until::Home;
+        if !self.stages.is_empty() && !at_home {
+            // What the logs said last, and how it looks now; at home that was looked at.
             if let Err(error) = self.follow().and_then(|()| self.look()) {
                 dir.lacks(format!("a last look at the ring: {error:#}"));
             }
