@@ -47,13 +47,14 @@ pub fn rest(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
     .context("bringing the managers to rest")
 }
 
-/// Sets every flag. The servers are a regular ring some seconds later.
+/// Has every flag set, side by side: one after the other, the last would begin when the first have long
+/// awaited it. The servers are a regular ring some seconds later.
 ///
 /// # Errors
 /// When a server does not take the order.
 pub fn begin(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
     for server in servers {
-        site::output(site, &server.name, &["ringward", "flag", "set"], SMALL)?;
+        site.start(&server.name, &["ringward", "flag", "set"])?;
     }
     Ok(())
 }

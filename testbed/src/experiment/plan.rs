@@ -116,13 +116,14 @@ impl Plan {
             plan.add(Step::Function, "function recovered", function, bound);
         }
         for number in 0..experiment.then.len() {
-            // A host that is lost is found by its managers or when the VM asks for no grant.
+            // A host that is lost is found by its managers or when the VM asks for no grant. The last server
+            // restores several at once, one by one if it has to.
             let expected = timings.t_im + function + timings.vm_ttl;
             plan.add(
                 Step::Then(number),
                 "next one lost, functions recovered",
                 expected,
-                expected * 4,
+                expected * 8,
             );
         }
         match experiment.until {

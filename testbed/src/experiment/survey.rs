@@ -21,7 +21,7 @@ const UPLOADS: &str = "/data/ftp/uploads";
 const PORT: &str = "2121";
 const UNIT: &str = "--unit=load";
 /// Transfers take turns slowly on emulated machines.
-const UNDER_WAY: Duration = Duration::from_secs(30);
+const UNDER_WAY: Duration = Duration::from_secs(90);
 
 /// T_v under each load, in seconds, as `ringward backup verify` measures it.
 pub type UnderLoad = Vec<(Load, ServerTimes)>;
