@@ -165,6 +165,9 @@ pub fn read(
             function: served.map(|served| since(*detected, served)),
             target: home.map(|home| since(*detected, home)),
             activation: last_order.zip(served).map(|(from, to)| since(from, to)),
+            runs: last_order
+                .zip(last(Step::Started))
+                .map(|(from, to)| since(from, to)),
             start: last(Step::Woken)
                 .zip(home)
                 .map(|(from, to)| since(from, to)),

@@ -180,6 +180,7 @@ mod tests {
             disconnection: Some(9.72),
             disconnection_1s: Some(10.05),
             activation: Some(0.91),
+            runs: Some(0.21),
             start: Some(24.3),
         };
         insta::assert_snapshot!(table("nt2", &[vec![measured]]));
