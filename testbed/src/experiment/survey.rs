@@ -29,7 +29,8 @@ pub type UnderLoad = Vec<(Load, ServerTimes)>;
 /// Measures, into `all`. The site must be prepared anew afterwards.
 ///
 /// # Errors
-/// When golden states stay loaded, a load does not begin, or the VM does not start. What was measured until then is in `all`.
+/// When golden states stay loaded, a load does not begin, or the VM does not start. What was measured
+/// until then is in `all`.
 pub fn activations(
     site: &dyn Site,
     servers: &[SiteServer],
