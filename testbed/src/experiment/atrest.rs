@@ -8,8 +8,11 @@ use std::time::Duration;
 /// Brings the managers of a server to rest.
 pub const REST: [&str; 3] = ["ringward", "flag", "clear"];
 
+/// Waits on a server at rest until its managers have let everything go: the executer has no child any more.
+pub const ENDED: &str = "while pgrep -P $(systemctl show -p MainPID --value ringward-executer) >/dev/null; do sleep 0.2; done";
+
 const SMALL: Duration = Duration::from_secs(60);
-/// Until every server has let its VIP go.
+/// Until a server has let everything go.
 const REST_WITHIN: Duration = Duration::from_secs(60);
 /// Until the servers that are set to work are a regular ring.
 const RING_WITHIN: Duration = Duration::from_secs(180);
@@ -25,36 +28,28 @@ pub fn unload(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
     rest(site, servers)
 }
 
-/// Clears every flag and waits until no server holds its VIP any more.
+/// Clears every flag and waits until no server manages, or holds or hosts anything, any more.
 ///
 /// # Errors
-/// When a server does not take the order, or keeps its VIP.
+/// When a server does not take the order, or does not end.
 pub fn rest(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
     for server in servers {
         site::output(site, &server.name, &REST, SMALL)?;
     }
-    wait(site, REST_WITHIN, || {
-        let state = RingState::look(site)?;
-        let holds = |server: &&SiteServer| {
-            let addresses = state.addresses.get(&server.name);
-            addresses.is_some_and(|addresses| addresses.contains(&server.vip))
-        };
-        Ok(servers
-            .iter()
-            .find(holds)
-            .map(|server| format!("{} holds its VIP", server.name)))
-    })
-    .context("bringing the managers to rest")
+    for server in servers {
+        let ended = site::output(site, &server.name, &["sh", "-c", ENDED], REST_WITHIN);
+        ended.context("bringing the managers to rest")?;
+    }
+    Ok(())
 }
 
-/// Has every flag set, side by side: one after the other, the last would begin when the first have long
-/// awaited it. The servers are a regular ring some seconds later.
+/// Sets every flag. The servers are a regular ring some seconds later.
 ///
 /// # Errors
 /// When a server does not take the order.
 pub fn begin(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
     for server in servers {
-        site.start(&server.name, &["ringward", "flag", "set"])?;
+        site::output(site, &server.name, &["ringward", "flag", "set"], SMALL)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Measures what our machines are like, as the paper's Table 3 does for its own.
 //!
-//! A backup VM is tried while all managers are at rest, as the site is prepared. The rest is measured
+//! A backup VM is tried while all managers are at rest and no server keeps one loaded. The rest is measured
 //! in the whole cluster at work, with a client at the function, as in a run: a server that shares its
 //! processors with others starts as slowly there as it will then. The site must be prepared anew
 //! afterwards.

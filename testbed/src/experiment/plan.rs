@@ -116,14 +116,13 @@ impl Plan {
             plan.add(Step::Function, "function recovered", function, bound);
         }
         for number in 0..experiment.then.len() {
-            // A host that is lost is found by its managers or when the VM asks for no grant. The last server
-            // restores several at once, one by one if it has to.
+            // A host that is lost is found by its managers or when the VM asks for no grant.
             let expected = timings.t_im + function + timings.vm_ttl;
             plan.add(
                 Step::Then(number),
                 "next one lost, functions recovered",
                 expected,
-                expected * 8,
+                expected * 4,
             );
         }
         match experiment.until {

@@ -21,7 +21,7 @@ const SERVER_SCRIPT: &str = "ip -4 -o addr show; echo '== vms'
 grep -H -o \"domstatus state='[a-z]*'\" /run/libvirt/qemu/*.xml 2>/dev/null
 echo '== status'; cat /run/ringward/status.json 2>/dev/null; true";
 
-/// A manager at rest is in this mode.
+/// A manager whose target is well is in this mode.
 const REGULAR: &str = "regular";
 
 /// What the share and the servers say at one moment.

@@ -146,7 +146,7 @@ pub trait Site {
     /// True while the machine runs: it has power and is not frozen.
     fn is_on(&self, node: &str) -> bool;
 
-    /// True when the machine carries out commands: one that boots does not yet. Starts no process there.
+    /// True when the machine takes commands: one that boots does not yet. Asks nothing of the machine.
     fn answers(&self, node: &str) -> bool;
 
     /// Switches a machine.

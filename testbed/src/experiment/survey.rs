@@ -1,6 +1,6 @@
 //! T_v on a busy host (section 4.4, Fig. 16): the backup VM of one server started on another that the
-//! client keeps busy, while the managers are at rest, as they are when
-//! the site is prepared.
+//! client keeps busy, while the managers are at rest
+//! and no server keeps a state loaded.
 
 use super::atrest::{unload, wait};
 use super::calibrate;
@@ -21,7 +21,7 @@ const UPLOADS: &str = "/data/ftp/uploads";
 const PORT: &str = "2121";
 const UNIT: &str = "--unit=load";
 /// Transfers take turns slowly on emulated machines.
-const UNDER_WAY: Duration = Duration::from_secs(90);
+const UNDER_WAY: Duration = Duration::from_secs(30);
 
 /// T_v under each load, in seconds, as `ringward backup verify` measures it.
 pub type UnderLoad = Vec<(Load, ServerTimes)>;

@@ -213,7 +213,7 @@ fn a_survey_keeps_what_it_measured_before_a_load_that_does_not_begin() {
     let failed = format!("{:#}", failed.unwrap_err());
     assert_eq!(
         failed,
-        "beginning 50 uploads of 1 MB files: not within 90 s: 0 of 50 are under way"
+        "beginning 50 uploads of 1 MB files: not within 30 s: 0 of 50 are under way"
     );
     let measured: Vec<_> = all
         .iter()

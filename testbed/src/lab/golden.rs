@@ -6,6 +6,7 @@ use super::error::{LabError, Result};
 use super::machine::Machine;
 use super::network::Kind;
 use super::progress::{Listener, Step};
+use crate::experiment::atrest::{ENDED, REST};
 use ringward::observe::Status;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,10 +19,6 @@ const REGULAR_WITHIN: Duration = Duration::from_secs(300);
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// A status is a file that the agent has written.
 const STATUS_WITHIN: Duration = Duration::from_secs(30);
-
-/// Ends the managers, and waits until they have let everything go.
-const REST: &str = "ringward flag clear
-while pgrep -P $(systemctl show -p MainPID --value ringward-executer) >/dev/null; do sleep 0.2; done";
 
 fn servers(machines: &[Arc<Machine>]) -> Vec<&Arc<Machine>> {
     let is_server = |m: &&Arc<Machine>| matches!(m.spec.kind, Kind::Server(_));
@@ -104,7 +101,8 @@ pub fn try_out(machines: &[Arc<Machine>], cancel: &Cancel, tell: &Listener) -> R
     work(machines, cancel, tell)?;
     let servers = servers(machines);
     in_parallel(&servers, servers.len(), |machine| {
-        machine.script(REST).map(drop)
+        let script = format!("{}; {ENDED}", REST.join(" "));
+        machine.script(&script).map(drop)
     })
 }
 

@@ -182,6 +182,16 @@ impl Machine {
         Monitor::connect(self.spec.name, &self.launch.sockets.monitor)
     }
 
+    /// Whether its guest agent is there: it is not while the machine boots. A busy one is there too, and
+    /// answers late.
+    pub fn has_agent(&self) -> Result<bool> {
+        let devices = self
+            .monitor()?
+            .command("query-chardev", serde_json::json!({}))?;
+        let mut devices = devices.as_array().into_iter().flatten();
+        Ok(devices.any(|of| of["label"] == "ga" && of["frontend-open"] == true))
+    }
+
     /// The serial console's socket.
     pub fn console(&self) -> &std::path::Path {
         &self.launch.sockets.console

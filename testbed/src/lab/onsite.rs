@@ -20,9 +20,6 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How long a machine that is busy may take to answer at all.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
-
 /// What the operator says about the lab of an experiment.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct SiteArgs {
@@ -194,7 +191,7 @@ impl Site for LabSite {
 
     fn answers(&self, node: &str) -> bool {
         let machine = self.lab.as_ref().and_then(|lab| lab.machine(node).ok());
-        machine.is_some_and(|m| m.power().0 == Power::On && m.guest.ping(ANSWERS_WITHIN).is_ok())
+        machine.is_some_and(|m| m.has_agent().unwrap_or(false))
     }
 
     fn is_on(&self, node: &str) -> bool {

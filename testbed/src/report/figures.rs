@@ -28,7 +28,6 @@ pub struct Measured {
     pub activation: Option<f64>,
     /// The part of it until the backup VM runs, which is what the paper measured (section 4.1: by the command
     /// `time`).
-    #[serde(default)]
     pub runs: Option<f64>,
     /// Start of the target, T_ts: from the wake-on-LAN until its function is at home.
     pub start: Option<f64>,

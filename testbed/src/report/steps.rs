@@ -167,6 +167,7 @@ pub fn read(
             activation: last_order.zip(served).map(|(from, to)| since(from, to)),
             runs: last_order
                 .zip(last(Step::Started))
+                .filter(|(from, to)| from <= to)
                 .map(|(from, to)| since(from, to)),
             start: last(Step::Woken)
                 .zip(home)
@@ -211,6 +212,7 @@ mod tests {
         close(recovery.measured.function, 7.09);
         close(recovery.measured.target, 147.83);
         close(recovery.measured.activation, 4.79);
+        close(recovery.measured.runs, 4.67);
         close(recovery.measured.start, 57.77);
         assert_eq!(recovery.measured.disconnection, None);
     }

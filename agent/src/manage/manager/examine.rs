@@ -25,8 +25,8 @@ impl Manager {
     /// S, or the own timer.
     ///
     /// P2 looks T_sw before the next S: the target is seen twice in a round, and by both at once only if
-    /// its answers take longer than that, since to be seen is real work for one that is slow. Nor is it while P1 and the others act on
-    /// what S has shown.
+    /// its answers take longer than that, since to be seen is real work for one that is slow. Nor is it
+    /// while P1 and the others act on what S has shown.
     pub(in crate::manage) fn round(&mut self, context: &mut Context) {
         let timings = context.timings();
         self.turn = Some(match self.priority {

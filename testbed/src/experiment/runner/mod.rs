@@ -32,7 +32,7 @@ use std::time::Duration;
 /// report are those of the logs, whenever they are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Rounds for which a ring must be regular before it is troubled.
-const SETTLED: u32 = 1;
+const SETTLED: u32 = 2;
 
 /// One run under way, and afterwards what it left.
 pub struct Run<'a> {
@@ -409,9 +409,8 @@ impl<'a> Run<'a> {
         if let Some((index, phase)) = &phase {
             self.progress.begin(*index, phase);
         }
-        let at_home = self.failures.is_empty() && self.experiment.until == Until::Home;
-        if !self.stages.is_empty() && !at_home {
-            // What the logs said last, and how it looks now; at home that was looked at.
+        if !self.stages.is_empty() {
+            // For a run that failed: what the logs said last, and how it looks now.
             if let Err(error) = self.follow().and_then(|()| self.look()) {
                 dir.lacks(format!("a last look at the ring: {error:#}"));
             }
