@@ -9,6 +9,7 @@ use futures_util::{TryStreamExt, pin_mut};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags};
 use rtnetlink::Handle;
+use tokio::sync::Mutex;
 
 use crate::cluster::Mac;
 
@@ -71,6 +72,8 @@ pub(super) struct Device {
 pub struct Lan {
     pub(super) netlink: Handle,
     pub(super) name: Arc<str>,
+    /// The kernel makes one list at a time on a socket, and refuses a second one as busy.
+    listing: Arc<Mutex<()>>,
 }
 
 impl Lan {
@@ -88,7 +91,11 @@ impl Lan {
                 source,
             })?;
         tokio::spawn(connection);
-        Ok(Self { netlink, name })
+        Ok(Self {
+            netlink,
+            name,
+            listing: Arc::default(),
+        })
     }
 
     /// The hardware address of the device.
@@ -164,6 +171,7 @@ impl Lan {
     }
 
     pub(super) async fn addresses(&self, index: u32) -> Result<Vec<AddressMessage>, LanError> {
+        let _turn = self.listing.lock().await;
         let stream = self
             .netlink
             .address()

@@ -204,11 +204,13 @@ impl Guest {
             Stage::CheckingVip if mine && until > context.now => {
                 self.stage = Stage::Setting;
                 (self.until, self.told) = (until, until);
+                self.answered = context.now;
+                self.next_ask = context.now + context.timings().grant_every;
                 let function = self.function.clone();
                 context.out.push(Output::SetVmVip { function, until });
             }
             Stage::CheckingVip => self.stage = Stage::Running,
-            Stage::Serving if mine => self.extend(context, until),
+            Stage::Serving | Stage::Setting if mine => self.extend(context, until),
             _ => {}
         }
     }
@@ -338,7 +340,8 @@ impl Guest {
         let (every, ttl) = (context.timings().grant_every, context.timings().vm_ttl);
         let short = self.until < context.now + ttl / 2;
         self.next_ask = context.now + if short { every / 2 } else { every };
-        if self.stage != Stage::Serving {
+        // A guest that is slow to set its VIP must not lose it to a grant that was not renewed.
+        if !matches!(self.stage, Stage::Serving | Stage::Setting) {
             return;
         }
         let ask = Message::Ask {

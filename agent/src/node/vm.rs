@@ -340,14 +340,15 @@ impl Lane {
     }
 }
 
-/// Of several renewals in a row only the last counts.
+/// Of several renewals in a row only the last counts; of one that follows the setting, its longer life.
 fn latest(first: Order, orders: &mut mpsc::UnboundedReceiver<Order>) -> Order {
     let mut order = first;
-    while let Order::KeepVip { .. } = order {
-        match orders.try_recv() {
-            Ok(next) => order = next,
-            Err(_) => break,
-        }
+    while let Order::SetVip { .. } | Order::KeepVip { .. } = order {
+        order = match (order, orders.try_recv()) {
+            (Order::SetVip { .. }, Ok(Order::KeepVip { until })) => Order::SetVip { until },
+            (_, Ok(next)) => next,
+            (_, Err(_)) => break,
+        };
     }
     order
 }

@@ -89,7 +89,8 @@ impl World {
                 self.vm(server, function, takes, VmOrder::Start);
             }
             Output::SetVmVip { function, until } => {
-                self.vm_named(server, &function, SET_VIP, VmOrder::SetVip(until));
+                let takes = SET_VIP + self.machines[server].vm_delay;
+                self.vm_named(server, &function, takes, VmOrder::SetVip(until));
             }
             Output::KeepVmVip { function, until } => {
                 self.vm_named(server, &function, COMMAND / 2, VmOrder::KeepVip(until));

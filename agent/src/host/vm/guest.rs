@@ -2,7 +2,9 @@
 //!
 //! The agent runs the small shell scripts of `script.rs`.
 //! Starting a program in the guest and learning how it ended are two commands, so every question
-//! is asked until its deadline: an agent that has just been resumed may miss the first ones.
+//! is asked until its deadline: an agent that has just been resumed may miss the first ones, which libvirt
+//! finds by a question of its own. One that took a command and is slow to answer is not asked again: on a
+//! busy host that would be the same work twice.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -20,8 +22,6 @@ pub(super) trait Agent {
     fn ask(&self, command: &str, within: Duration) -> Result<String, String>;
 }
 
-/// How long one command to the agent may take; libvirt counts whole seconds.
-const ASK: Duration = Duration::from_secs(5);
 /// First and longest pause between two questions whether a script has ended.
 const POLL_MIN: Duration = Duration::from_millis(10);
 const POLL_MAX: Duration = Duration::from_millis(250);
@@ -163,7 +163,7 @@ fn insist(
 ) -> Result<String, VmError> {
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        match agent.ask(command, left.min(ASK)) {
+        match agent.ask(command, left) {
             Ok(answer) => return Ok(answer),
             Err(last) if Instant::now() + pause >= until => {
                 return Err(VmError::GuestLate {
