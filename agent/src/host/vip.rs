@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, CacheInfo};
+use netlink_packet_route::neighbour::NeighbourState;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::arp::{self, Packet};
@@ -86,12 +87,15 @@ impl Lan {
     /// 1 s and after 5 s.
     ///
     /// # Errors
-    /// When nothing can be sent.
+    /// When nothing can be sent, or the kernel refuses to be told.
     pub async fn announce(&self, vip: Ipv4Addr, owner: Option<Mac>) -> Result<(), LanError> {
         const DOING: &str = "announce an address by ARP";
         let device = self.device().await?;
         let socket = arp::open(device.index).map_err(self.socket(DOING))?;
         let owner = owner.unwrap_or(device.mac);
+        if owner != device.mac {
+            self.tell_kernel(device.index, vip, owner).await?;
+        }
         // Some stacks heed the request, some the reply.
         for packet in [
             Packet::gratuitous_request(vip, owner),
@@ -103,6 +107,19 @@ impl Lan {
                 .map_err(self.socket(DOING))?;
         }
         Ok(())
+    }
+
+    /// Tells this host's own kernel, which does not hear what it sends, where an address is: else it would
+    /// go on sending to the former owner for some ten seconds. It is to look itself when it needs the address.
+    async fn tell_kernel(&self, index: u32, vip: Ipv4Addr, owner: Mac) -> Result<(), LanError> {
+        let neighbour = self.netlink.neighbours().add(index, IpAddr::V4(vip));
+        let told = neighbour
+            .link_local_address(&owner.0)
+            .state(NeighbourState::Stale)
+            .replace()
+            .execute()
+            .await;
+        told.map_err(self.refused("tell where a virtual address is"))
     }
 
     /// Looks for another owner of the address (two ARP probes, 100 ms in all). `own` are hardware

@@ -13,7 +13,7 @@ use super::site::{Site, Switch};
 use super::spec::{Conditions, Load};
 use super::survey;
 use crate::report::table::Style;
-use ringward::cluster::Topology;
+use ringward::cluster::{Activation, Topology};
 use scripted::{HOST, NT2, START, Scripted};
 use std::path::PathBuf;
 
@@ -165,9 +165,9 @@ fn conditions_are_set_before_the_managers_begin() {
     let dir = tempfile::tempdir().unwrap();
     let site = Scripted::new(dir.path(), NT2);
     let conditions = Conditions {
+        activation: Some(Activation::Restore),
         topology: Some(Topology::Star),
         stress: [("ftp".to_owned(), 1024)].into(),
-        ..Conditions::default()
     };
     let mut said = Vec::new();
     let set = conditions::set(&site, &conditions, &mut |words| said.push(words.to_owned()));
@@ -185,6 +185,9 @@ fn conditions_are_set_before_the_managers_begin() {
     for server in ["ftp", "web1"] {
         assert!(set < when(server, "ringward flag set"));
     }
+    // What is loaded makes room for the stress.
+    assert!(when("ftp", "kill $pid") < when("ftp", "/run/stress/taken"));
+    assert!(set < when("web1", "kill $pid"));
     // What was set before stays.
     assert_eq!(set, when("file1", "profile = \"paper\""));
     let [(_, taken)] = &heard
