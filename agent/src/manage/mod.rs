@@ -79,6 +79,8 @@ pub struct Management {
     guests: BTreeMap<ServerName, Guest>,
     /// Claims for home after a false alarm, and for recoveries of lost owners.
     errands: BTreeMap<ServerName, Errand>,
+    /// Targets whose recovery is over, and that have not said yet that they hold their VIP, with its epoch.
+    called_home: BTreeMap<ServerName, Epoch>,
     sights: Sights,
     sync: Sync,
     standbys: Standbys,
@@ -126,6 +128,7 @@ impl Management {
             home: Home::new(),
             guests: BTreeMap::new(),
             errands: BTreeMap::new(),
+            called_home: BTreeMap::new(),
             sights: Sights::default(),
             sync: Sync::default(),
             standbys: Standbys::default(),
@@ -430,8 +433,11 @@ impl Management {
             .map(|(function, case)| (function.clone(), case.progress()))
             .collect();
         for (function, progress) in progress {
-            if progress == Progress::Closed {
-                self.cases.remove(&function);
+            if let Progress::Closed { held } = progress {
+                let case = self.cases.remove(&function);
+                if let Some(case) = case.filter(|_| !held) {
+                    self.called_home.insert(function.clone(), case.epoch());
+                }
                 if let Some(manager) = self.managers.get_mut(&function) {
                     manager.follow(&mut self.context, Mode::Regular);
                 }
@@ -445,7 +451,7 @@ impl Management {
                 Progress::Backup => manager.follow(&mut self.context, Mode::BackupServer),
                 Progress::Target => manager.follow(&mut self.context, Mode::TargetServerRecovery),
                 Progress::GivenUp => self.end(&function),
-                Progress::Closed => {}
+                Progress::Closed { .. } => {}
             }
         }
     }

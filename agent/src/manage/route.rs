@@ -1,5 +1,6 @@
 //! Which part an input goes to.
 
+use super::case::Case;
 use super::claim::{Claim, Purpose, Record, State};
 use super::guest::Guest;
 use super::manager::{Manager, Wish};
@@ -318,6 +319,9 @@ impl Management {
             Message::Holding { epoch } => {
                 if let Some(case) = self.cases.get_mut(from) {
                     case.holding(context, epoch);
+                } else if self.called_home.get(from) == Some(&epoch) {
+                    self.called_home.remove(from);
+                    Case::recovered(context, from.clone());
                 }
             }
             _ => {}

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// A success shorter than this between two failures does not end an outage: a client that looks
 /// once a second may miss it.
-const FLICKER: Duration = Duration::from_secs(1);
+pub const FLICKER: Duration = Duration::from_secs(1);
 
 /// The grid of the paper's client.
 pub const PAPERS_CLIENT: Duration = Duration::from_secs(1);

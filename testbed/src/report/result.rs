@@ -17,7 +17,7 @@
 //!   went by; T_v under load
 //! * `good`: true when every run's function came back, its server came home and the audit is clean
 
-use super::access::{self, Access, PAPERS_CLIENT};
+use super::access::{self, Access, FLICKER, Outage, PAPERS_CLIENT};
 use super::analytical::Settings;
 use super::calibration::Calibration;
 use super::explain::Hindrances;
@@ -67,7 +67,7 @@ pub struct TargetResult {
     pub measured: Measured,
     /// What kept servers waiting until the function was served again.
     pub hindrances: Hindrances,
-    /// Lengths of outages after the first, such as one at the return home, in seconds.
+    /// Lengths of outages after that which its recovery ended, such as one at the return home, in seconds.
     pub later_outages_s: Vec<f64>,
 }
 
@@ -82,25 +82,30 @@ impl TargetResult {
         every: Duration,
         struck: Duration,
     ) -> Self {
-        let lost = |accesses: &[Access]| -> Vec<f64> {
-            let outages = access::outages(accesses, struck);
-            outages.iter().map(|of| of.length().as_secs_f64()).collect()
-        };
-        let outages = lost(accesses);
-        let coarse = lost(&access::resample(accesses, every, PAPERS_CLIENT));
         let logged = recovery.as_ref().map(|recovery| recovery.measured);
-        Self {
+        let mut result = Self {
             server: server.to_owned(),
             steps: recovery.as_ref().map(|recovery| recovery.steps),
             actor: recovery.map(|recovery| recovery.by),
-            measured: Measured {
-                disconnection: outages.first().copied(),
-                disconnection_1s: coarse.first().copied(),
-                ..logged.unwrap_or_default()
-            },
+            measured: logged.unwrap_or_default(),
             hindrances: Hindrances::default(),
-            later_outages_s: outages.into_iter().skip(1).collect(),
-        }
+            later_outages_s: Vec::new(),
+        };
+        let served = struck + result.served_after();
+        let lost = |accesses: &[Access]| -> Vec<f64> {
+            let outages = access::outages(accesses, struck);
+            // A function that goes down slowly fails now and then before it is gone.
+            let ended = |outage: &Outage| outage.until + FLICKER >= served;
+            let before = outages.iter().position(ended).unwrap_or(0);
+            let outages = outages.iter().skip(before);
+            outages.map(|of| of.length().as_secs_f64()).collect()
+        };
+        let outages = lost(accesses);
+        let coarse = lost(&access::resample(accesses, every, PAPERS_CLIENT));
+        result.measured.disconnection = outages.first().copied();
+        result.measured.disconnection_1s = coarse.first().copied();
+        result.later_outages_s = outages.into_iter().skip(1).collect();
+        result
     }
 
     /// How long after the trouble its function was recovered; nothing if it never moved.
@@ -365,6 +370,34 @@ pub(crate) mod tests {
             }],
             runs: vec![good, bad],
         }
+    }
+
+    /// A server that shuts down fails twice before it is gone, and once more when it comes home.
+    #[test]
+    fn the_outage_that_counts_is_the_one_that_the_recovery_ended() {
+        let reference = Duration::from_secs(20_000 * 86_400 + 45_000);
+        let log = "12:30:00.00 OK\n12:30:01.00 XX empty\n12:30:01.40 OK\n12:30:03.00 OK\n\
+                   12:30:03.10 XX refused\n12:30:03.50 XX refused\n12:30:08.60 OK\n12:30:50.00 OK\n\
+                   12:31:40.00 XX refused\n12:31:40.30 OK\n";
+        let accesses = access::parse(log, reference);
+        let recovery = Recovery {
+            measured: Measured {
+                function: Some(3.0),
+                ..Measured::default()
+            },
+            steps: Steps {
+                found: 5.0,
+                ..Steps::default()
+            },
+            ..Recovery::default()
+        };
+        let every = Duration::from_millis(100);
+        let of = |recovery| TargetResult::new("ftp", recovery, &accesses, every, accesses[0].at);
+        let result = of(Some(recovery));
+        assert_eq!(result.measured.disconnection, Some(5.5));
+        assert_eq!(result.later_outages_s, [0.3]);
+        // One that never moved had no service from the first failure on.
+        assert_eq!(of(None).measured.disconnection, Some(0.4));
     }
 
     #[test]

@@ -102,15 +102,12 @@ impl Case {
     /// The target holds its VIP.
     pub(in crate::manage) fn holding(&mut self, context: &mut Context, epoch: Epoch) {
         if matches!(self.stage, Stage::Homecoming { .. }) && epoch == self.claim.epoch {
-            let target = self.target();
-            if let Some(vip) = context.data(&target).map(|data| data.vip) {
-                context.log(Event::TargetRecovered { target, vip });
-            }
-            self.close(context);
+            Self::recovered(context, self.target());
+            self.close(context, true);
         }
     }
 
-    pub(super) fn close(&mut self, context: &mut Context) {
+    pub(super) fn close(&mut self, context: &mut Context, held: bool) {
         let target = self.target();
         if let Some(to) = self.partner.clone() {
             context.send(
@@ -121,7 +118,7 @@ impl Case {
             );
             context.log(Event::USent { target, to });
         }
-        self.progress = Progress::Closed;
+        self.progress = Progress::Closed { held };
     }
 
     /// Whether the target's agent is there to take its function back.
@@ -129,5 +126,12 @@ impl Case {
         let span = 4 * context.timings().grant_every;
         self.asked
             .is_some_and(|asked| context.now.since(asked.at) < span)
+    }
+
+    /// Says that the target is home.
+    pub(in crate::manage) fn recovered(context: &mut Context, target: ServerName) {
+        if let Some(vip) = context.data(&target).map(|data| data.vip) {
+            context.log(Event::TargetRecovered { target, vip });
+        }
     }
 }

@@ -18,7 +18,8 @@
 //! * releasing: the job says up and the target's agent asks for its function. The VM drops the
 //!   VIP and is destroyed.
 //! * returning: the next epoch is claimed for home; the server is back in the group.
-//! * homecoming: grant and flag go to the target until it says that it holds the VIP; then U.
+//! * homecoming: grant and flag go to the target until it says that it holds the VIP; then U. A target that
+//!   is slow to say so is watched again meanwhile, and believed when it does.
 //!
 //! With job down, D goes to P2 and the managers end, but the case stays: somebody must grant
 //! for the VM, and take the target back when a human has repaired it.
@@ -64,8 +65,8 @@ pub(super) enum Progress {
     Target,
     /// The target cannot be recovered: D was sent.
     GivenUp,
-    /// It is over: U was sent.
-    Closed,
+    /// It is over: U was sent, and the target has said that it holds its VIP or not yet.
+    Closed { held: bool },
 }
 
 /// A recovery under an own claim.
@@ -352,7 +353,7 @@ impl Case {
             }
             Stage::Homecoming { until } => {
                 if context.now >= until {
-                    self.close(context);
+                    self.close(context, false);
                 } else if context.now >= self.next {
                     self.order(context);
                 }
