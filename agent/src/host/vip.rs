@@ -93,9 +93,6 @@ impl Lan {
         let device = self.device().await?;
         let socket = arp::open(device.index).map_err(self.socket(DOING))?;
         let owner = owner.unwrap_or(device.mac);
-        if owner != device.mac {
-            self.tell_kernel(device.index, vip, owner).await?;
-        }
         // Some stacks heed the request, some the reply.
         for packet in [
             Packet::gratuitous_request(vip, owner),
@@ -105,6 +102,9 @@ impl Lan {
                 .send(&packet.to_bytes())
                 .await
                 .map_err(self.socket(DOING))?;
+        }
+        if owner != device.mac {
+            self.tell_kernel(device.index, vip, owner).await?;
         }
         Ok(())
     }

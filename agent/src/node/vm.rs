@@ -340,7 +340,8 @@ impl Lane {
     }
 }
 
-/// Of several renewals in a row only the last counts; of one that follows the setting, its longer life.
+/// Of several renewals in a row only the last counts; of one that follows the setting, its longer life. What
+/// else may follow is a release, which makes both void.
 fn latest(first: Order, orders: &mut mpsc::UnboundedReceiver<Order>) -> Order {
     let mut order = first;
     while let Order::SetVip { .. } | Order::KeepVip { .. } = order {

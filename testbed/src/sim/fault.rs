@@ -68,7 +68,7 @@ words! {
         ClockJump = "clock-jump",
         /// A service stops and comes back by turns of this length.
         ServiceFlap = "service-flap",
-        /// Backup VMs take this much longer to start here.
+        /// Backup VMs take this much longer to start here, and their guests to set the VIP.
         VmSlow = "vm-slow",
     }
 }
