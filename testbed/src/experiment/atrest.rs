@@ -11,6 +11,12 @@ pub const REST: [&str; 3] = ["ringward", "flag", "clear"];
 /// Waits on a server at rest until its managers have let everything go: the executer has no child any more.
 pub const ENDED: &str = "while pgrep -P $(systemctl show -p MainPID --value ringward-executer) >/dev/null; do sleep 0.2; done";
 
+/// Ends the VMs of a server whose golden states are loaded, and waits until their memory is free.
+const UNLOAD: &str = "for vm in /run/libvirt/qemu/*.xml; do
+[ -e \"$vm\" ] || continue
+pid=$(cat \"${vm%.xml}.pid\"); kill $pid; while kill -0 $pid 2>/dev/null; do sleep 0.1; done
+done";
+
 const SMALL: Duration = Duration::from_secs(60);
 /// Until a server has let everything go.
 const REST_WITHIN: Duration = Duration::from_secs(60);
@@ -18,14 +24,16 @@ const REST_WITHIN: Duration = Duration::from_secs(60);
 const RING_WITHIN: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Has every server give up the golden states that it keeps loaded, while the managers are at rest: one that
-/// begins to manage takes them over, and one that ends that ends what it hosts.
+/// Has every server give up the golden states that it keeps loaded, while the managers are at rest.
 ///
 /// # Errors
-/// As those of [`work`] and [`rest`].
+/// When a server does not end one.
 pub fn unload(site: &dyn Site, servers: &[SiteServer]) -> anyhow::Result<()> {
-    work(site, servers)?;
-    rest(site, servers)
+    for server in servers {
+        let unloaded = site::output(site, &server.name, &["sh", "-c", UNLOAD], SMALL);
+        unloaded.with_context(|| format!("unloading golden states of {}", server.name))?;
+    }
+    Ok(())
 }
 
 /// Clears every flag and waits until no server manages, or holds or hosts anything, any more.

@@ -1,5 +1,6 @@
 //! What an experiment changes of the cluster before anything strikes: settings and memory stress.
 
+use super::atrest::unload;
 use super::site::{self, Site, node};
 use super::spec::{Conditions, PAPERS_MEMORY_MB};
 use anyhow::Context;
@@ -12,12 +13,6 @@ const SETTINGS: &str = "/share/cluster.toml";
 
 /// Replaces the settings on the share whole, readable for root only.
 const REPLACE: &str = "umask 077; printf %s \"$1\" > \"$2.new\" && mv \"$2.new\" \"$2\"";
-
-/// Ends the VMs of a server whose golden states are loaded, and waits until their memory is free.
-const UNLOAD: &str = "for vm in /run/libvirt/qemu/*.xml; do
-[ -e \"$vm\" ] || continue
-pid=$(cat \"${vm%.xml}.pid\"); kill $pid; while kill -0 $pid 2>/dev/null; do sleep 0.1; done
-done";
 
 /// Takes a part of a machine's memory: so many of so many parts. What is in the machine goes first.
 const STRESS: &str =
@@ -48,11 +43,7 @@ pub fn set(
     }
     if conditions.activation == Some(Activation::Restore) {
         // Managers that restore states give up what is loaded, but memory is taken before they begin.
-        for server in site.servers() {
-            site::output(site, &server.name, &["sh", "-c", UNLOAD], WITHIN)
-                .map(drop)
-                .with_context(|| format!("unloading golden states of {}", server.name))?;
-        }
+        unload(site, &site.servers())?;
     }
     for (server, mb) in &conditions.stress {
         let (taken, whole) = (mb.to_string(), PAPERS_MEMORY_MB.to_string());
