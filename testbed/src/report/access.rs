@@ -64,7 +64,7 @@ pub fn parse(text: &str, reference: Duration) -> Vec<Access> {
 
 /// What a client that looks every `grid` would have written, by the log of one that looks `every` so often:
 /// the first access in every cell of the grid, which starts with the first line, or all if it looks no more
-/// often than that.
+/// often than that. A failed access that kept the client from looking in the next cell stands for that look.
 #[must_use]
 pub fn resample(accesses: &[Access], every: Duration, grid: Duration) -> Vec<Access> {
     if every >= grid {
@@ -76,20 +76,23 @@ pub fn resample(accesses: &[Access], every: Duration, grid: Duration) -> Vec<Acc
     let cell =
         |access: &Access| access.at.saturating_sub(start).as_nanos() / grid.as_nanos().max(1);
     let mut kept: Vec<Access> = Vec::new();
-    for access in accesses {
-        if kept.last().is_none_or(|last| cell(last) < cell(access)) {
+    for (number, access) in accesses.iter().enumerate() {
+        let next = accesses.get(number + 1);
+        let held_up = access.failure.is_some() && next.is_some_and(|n| cell(n) > cell(access) + 1);
+        if held_up || kept.last().is_none_or(|last| cell(last) < cell(access)) {
             kept.push(access.clone());
         }
     }
     kept
 }
 
-/// The outages that begin at `from` or later and end within the log, in order.
+/// The outages that are under way at `from` or begin later, and end within the log, in order. Of one that is
+/// under way only the rest counts: an access that trouble finds half done fails with it.
 #[must_use]
 pub fn outages(accesses: &[Access], from: Duration) -> Vec<Outage> {
     let mut found: Vec<Outage> = Vec::new();
     let mut began = None;
-    for access in accesses.iter().filter(|access| access.at >= from) {
+    for access in accesses {
         match (&access.failure, began) {
             (Some(_), None) => {
                 // Shortly after the last outage ended, this is the same one.
@@ -102,11 +105,13 @@ pub fn outages(accesses: &[Access], from: Duration) -> Vec<Outage> {
                     None => Some(access.at),
                 };
             }
-            (None, Some(from)) => {
-                found.push(Outage {
-                    from,
-                    until: access.at,
-                });
+            (None, Some(since)) => {
+                if access.at > from {
+                    found.push(Outage {
+                        from: from.max(since),
+                        until: access.at,
+                    });
+                }
                 began = None;
             }
             _ => {}
@@ -160,6 +165,29 @@ mod tests {
         ]);
         assert_eq!(seconds(&accesses, 0.0), [3.0, 0.5]);
         assert_eq!(seconds(&accesses, 5.0), [0.5]);
+    }
+
+    #[test]
+    fn an_access_that_trouble_finds_half_done_counts_from_then() {
+        let accesses = log(&[
+            "12:00:00.00 OK",
+            "12:00:00.40 XX a",
+            "12:00:00.60 OK",
+            "12:00:02.30 OK",
+            "12:00:02.55 XX FTP end of listing: no answer within 10000 ms",
+            "12:00:12.55 XX FTP connect: no answer within 300 ms",
+            "12:00:14.30 OK",
+        ]);
+        let close = |found: Vec<f64>, expected: f64| {
+            assert!(
+                matches!(found[..], [one] if (one - expected).abs() < 1e-6),
+                "{found:?}"
+            );
+        };
+        close(seconds(&accesses, 2.8), 11.5);
+        // A client that looks once a second is held up as well.
+        let (every, second) = (Duration::from_millis(250), Duration::from_secs(1));
+        close(seconds(&resample(&accesses, every, second), 2.8), 11.5);
     }
 
     #[test]
