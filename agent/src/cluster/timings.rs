@@ -143,9 +143,9 @@ timings! {
     hold_down: paper 30.0, fast 10.0;
     /// How long a fault is remembered for `hold_down`.
     flap: paper 600.0, fast 120.0;
-    /// How long all functions must have been at home before golden states are loaded. Loading
-    /// takes from the file server and the host what a recovery may need; until then a second
-    /// fault is recovered from the share, in T_v of `restore`.
+    /// How long all functions must have been at home, or given up, without a new claim before golden
+    /// states are loaded. Loading takes from the file server and the host what a recovery may need;
+    /// until then a second fault is recovered from the share, in T_v of `restore`.
     standby_calm: paper 60.0, fast 12.0;
     /// How long placement must favour another host before a standby moves there. Loading a
     /// golden state costs share traffic and memory, so short swings are ignored.

@@ -12,8 +12,9 @@
 //! thing at a time in the whole cluster. What is only read ahead is kept on two hosts, since it costs no
 //! memory. Loading reads much from the share and takes much of a
 //! host; two at once would make healthy services look ill. Nothing is ordered before all functions
-//! have been at home for `standby_calm`. What is loaded moves only after another host was favoured
-//! for `standby_move`.
+//! have been at home, or given up, for `standby_calm` without a new claim: a server that comes home long
+//! after it was given up is as busy as any other that has just booted. What is loaded moves only after
+//! another host was favoured for `standby_move`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,8 +43,8 @@ pub(super) struct Standbys {
     loaded: BTreeSet<ServerName>,
     loading: Option<ServerName>,
     order: Option<Order>,
-    /// Since when every function is at home, or given up.
-    calm: Option<Now>,
+    /// Since when every function is at home, or given up, and the news of claims by then.
+    calm: Option<(u64, Now)>,
     /// Hosts that did not load a state, until when they are not asked again.
     failed: Vec<(ServerName, ServerName, Now)>,
     /// Since when another host is favoured.
@@ -53,11 +54,9 @@ pub(super) struct Standbys {
 impl Standbys {
     /// Once a round: tells what is here and, as the head, orders.
     pub(super) fn round(&mut self, context: &mut Context) {
-        self.calm = match self.calm {
-            _ if !is_calm(context) => None,
-            None => Some(context.now),
-            since => since,
-        };
+        let news = context.ledger.news();
+        let same = self.calm.filter(|(then, _)| *then == news);
+        self.calm = is_calm(context).then(|| same.unwrap_or((news, context.now)));
         self.tell(context);
     }
 
@@ -76,8 +75,9 @@ impl Standbys {
     /// As the head: the next order, if one is due.
     fn direct(&mut self, context: &mut Context) {
         let now = context.now;
-        let calm = context.timings().standby_calm;
-        let calm = is_calm(context) && self.calm.is_some_and(|since| now.since(since) >= calm);
+        let calm = self.calm.is_some_and(|(news, since)| {
+            news == context.ledger.news() && now.since(since) >= context.timings().standby_calm
+        });
         if !calm || !is_complete(context) {
             return;
         }
