@@ -64,6 +64,7 @@ pub fn judge(
             took_s: now.saturating_sub(began).as_secs_f64(),
             failures,
             under_load: run.under_load.clone(),
+            slowed: run.site().slowed(began),
             ..RunResult::default()
         };
         return Judged {
@@ -137,6 +138,8 @@ pub fn judge(
         spreads: spreads(run),
         under_load: Vec::new(),
         placements: placements(&strikes, &run.servers, &run.looks, &story),
+        slowed: run.site().slowed(began),
+        set_aside: false,
     };
     // The paper's figure is of one target.
     let logs = match (&result.targets[..], &accesses[..]) {

@@ -3,8 +3,10 @@
 //! The lab implements [`Site`]; tests of the experiments' logic use a scripted one. An experiment
 //! reaches machines by nothing else, so whatever it does can be done to real servers too.
 
+use crate::report::clock;
 use ringward::cluster::{Daemon, Mac, Profile, ServerType, Settings};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -92,6 +94,39 @@ pub struct Facts {
     pub versions: std::collections::BTreeMap<String, String>,
 }
 
+/// That others slowed the host of the machines: neighbours of a virtual one, which nothing else shows.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Slowed {
+    /// When it began and ended, by the clock that stamps the LAN capture.
+    #[serde(skip)]
+    pub from: Duration,
+    /// See `from`.
+    #[serde(skip)]
+    pub until: Duration,
+    /// How long of that the host was slow.
+    #[serde(rename = "lasted_s", serialize_with = "in_seconds")]
+    pub lasted: Duration,
+    /// How many times as long as usual memory took then.
+    pub times: f64,
+}
+
+impl fmt::Display for Slowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "others slowed the host for {} s between {} and {}: memory took {:.1} times as long as usual",
+            self.lasted.as_secs(),
+            clock::display(self.from),
+            clock::display(self.until),
+            self.times
+        )
+    }
+}
+
+fn in_seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(time.as_secs_f64())
+}
+
 /// A place with a ring of servers, two file servers and a client.
 pub trait Site {
     /// The servers in ring order.
@@ -158,6 +193,9 @@ pub trait Site {
     /// A machine shuts down, ordered by whomever: where machines share processors, what it does until it has
     /// booted again must not be in the way of the others.
     fn shuts_down(&self, node: &str);
+
+    /// How others slowed the machines' host since then, if they did.
+    fn slowed(&self, since: Duration) -> Option<Slowed>;
 
     /// The LAN capture of the run, complete up to now.
     ///

@@ -16,6 +16,7 @@ use crate::report::table::Style;
 use ringward::cluster::{Activation, Topology};
 use scripted::{HOST, NT2, START, Scripted};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Runs an experiment; gives whether it was good, what was printed, and the run directory.
 fn run(name: &str, site: &mut Scripted) -> (bool, String, PathBuf) {
@@ -158,6 +159,55 @@ fn the_host_of_the_backup_vm_is_struck_when_the_function_is_back() {
     }
     assert_eq!(functions.len(), expected.len());
     assert!(out.contains("its host: function recovery"), "{out}");
+}
+
+/// The first run fails while others slow the host; it stands in the report, and the second one counts.
+#[test]
+fn a_run_that_others_slowed_is_made_once_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = Scripted::new(dir.path(), NT2);
+    site.slow = Some((Duration::ZERO, Duration::from_secs(160)));
+    let (good, out, root) = run("nt2", &mut site);
+    assert!(good, "{out}");
+    for part in [
+        "failed: ring regular: not within",
+        "once more, for others slowed the host for ",
+        "Run 1, set aside: others slowed the host for ",
+        "Run 1 failed: ring regular",
+        "GOOD: the function came back",
+    ] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    let text = std::fs::read_to_string(root.join("result.json")).unwrap();
+    let result: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let of = |key: &str| {
+        let runs = result["runs"].as_array().unwrap().iter();
+        runs.map(|run| run[key].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(of("set_aside"), [true, false]);
+    assert_eq!(of("number"), [1, 2]);
+    for row in result["rows"].as_array().unwrap() {
+        assert_eq!(row["our_measured"].as_array().unwrap().len(), 1, "{row}");
+    }
+    let junit = std::fs::read_to_string(root.join("junit.xml")).unwrap();
+    assert!(
+        junit.contains("tests=\"2\" failures=\"0\" skipped=\"1\""),
+        "{junit}"
+    );
+    let page = std::fs::read_to_string(root.join("report.html")).unwrap();
+    assert!(page.contains("Run 1, set aside and made once more: others slowed"));
+}
+
+/// It is not made for ever.
+#[test]
+fn a_host_that_others_slow_all_the_time_fails_the_experiment() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = Scripted::new(dir.path(), NT2);
+    site.slow = Some((Duration::ZERO, Duration::from_secs(86_400)));
+    let (good, out, _) = run("nt2", &mut site);
+    assert!(!good && out.contains("NOT GOOD"), "{out}");
+    assert_eq!(out.matches(", set aside: ").count(), 2, "{out}");
+    assert!(out.contains("Run 3 failed: ring regular"), "{out}");
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub mod lock;
 pub mod machine;
 pub mod network;
 pub mod onsite;
+pub mod pace;
 pub mod pcap;
 mod plug;
 pub mod progress;

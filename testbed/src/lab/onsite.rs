@@ -9,11 +9,12 @@ use super::lab::{Lab, Options};
 use super::lock::{self, LabLock};
 use super::machine::Power;
 use super::network;
+use super::pace::Pace;
 use super::progress;
 use super::roster::Roster;
 use super::serve;
 use super::site;
-use crate::experiment::site::{Artefact, Facts, Ran, Site, SiteServer, Switch};
+use crate::experiment::site::{Artefact, Facts, Ran, Site, SiteServer, Slowed, Switch};
 use anyhow::{Context, Result};
 use ringward::cluster::{Daemon, Profile, ServerType, Topology};
 use std::path::{Path, PathBuf};
@@ -44,6 +45,10 @@ pub struct LabSite {
     cancel: Cancel,
     lab: Option<Lab>,
     labs: u32,
+    /// The host's, from before the first lab on.
+    pace: Pace,
+    /// When the newest lab began to come up.
+    began: Duration,
 }
 
 impl LabSite {
@@ -70,6 +75,8 @@ impl LabSite {
             cancel,
             lab: None,
             labs: 0,
+            pace: Pace::begin(),
+            began: Duration::ZERO,
         })
     }
 
@@ -124,6 +131,7 @@ impl Site for LabSite {
             lab.down()?;
         }
         self.labs += 1;
+        self.began = self.now();
         let options = self.lab_options(profile, fresh);
         let cancel = self.cancel.clone();
         let (tell, told) = channel();
@@ -216,17 +224,36 @@ impl Site for LabSite {
         }
     }
 
+    fn slowed(&self, since: Duration) -> Option<Slowed> {
+        self.pace.slowed(since)
+    }
+
     fn capture(&self) -> Result<PathBuf> {
         Ok(self.lab()?.capture()?)
     }
 
     fn artefacts(&self) -> Vec<Artefact> {
         let dir = self.run_dir();
-        let mut all = vec![Artefact {
-            path: dir.join("events.log"),
-            name: "events.log".to_owned(),
-            about: "power and faults, by the host's clock".to_owned(),
-        }];
+        let pace = dir.join("pace.log");
+        // Where it cannot be written it does not exist, and is left out below.
+        let _ = std::fs::write(&pace, self.pace.log(self.began));
+        let of = |path: PathBuf, name: &str, about: &str| Artefact {
+            path,
+            name: name.to_owned(),
+            about: about.to_owned(),
+        };
+        let mut all = vec![
+            of(
+                dir.join("events.log"),
+                "events.log",
+                "power and faults, by the host's clock",
+            ),
+            of(
+                pace,
+                "pace.log",
+                "how long memory took on the host, second by second: others slow it",
+            ),
+        ];
         for machine in &network::MACHINES {
             for (file, about) in [
                 ("console.log", "serial console"),

@@ -2,7 +2,7 @@
 
 use super::super::follow::COLLECTED;
 use super::super::ring::tests::{SHARE, addresses, two_servers};
-use super::super::site::{Artefact, Facts, Ran, Site, SiteServer, Switch};
+use super::super::site::{Artefact, Facts, Ran, Site, SiteServer, Slowed, Switch};
 use crate::report::calibration::tests::calibration;
 use crate::report::clock;
 use crate::report::owners::tests::{BACKUP, HOME, claims};
@@ -60,6 +60,8 @@ pub(super) struct Scripted {
     pub(super) script: &'static [(u64, &'static str)],
     /// The ring never becomes regular.
     pub(super) broken: bool,
+    /// From when to when after the start others slow the host; the ring is not regular then.
+    pub(super) slow: Option<(Duration, Duration)>,
     /// What was switched, and when after the trouble.
     pub(super) switched: Vec<(String, Switch, Duration)>,
     /// Whose managers are at rest.
@@ -80,6 +82,7 @@ impl Scripted {
             struck,
             script,
             broken: false,
+            slow: None,
             switched: Vec::new(),
             resting: RefCell::default(),
             followed_from: Cell::default(),
@@ -132,7 +135,7 @@ impl Scripted {
     fn answer(&self, node: &str, argv: &[&str]) -> String {
         let line = argv.join(" ");
         if line.contains("== claims") {
-            if self.broken {
+            if self.broken || self.slowed(self.now()).is_some() {
                 "== group\n".to_owned()
             } else {
                 SHARE.to_owned()
@@ -264,6 +267,18 @@ impl Site for Scripted {
 
     fn artefacts(&self) -> Vec<Artefact> {
         Vec::new()
+    }
+
+    fn slowed(&self, since: Duration) -> Option<Slowed> {
+        let (from, until) = self.slow?;
+        let from = (START + from).max(since);
+        let until = (START + until).min(self.now());
+        (from <= until).then(|| Slowed {
+            from,
+            until,
+            lasted: until - from,
+            times: 1.8,
+        })
     }
 
     fn calibration_path(&self) -> anyhow::Result<Option<PathBuf>> {
