@@ -1,6 +1,7 @@
 //! What a guest is asked to do, through QEMU's guest agent.
 //!
-//! The agent runs the small shell scripts of `script.rs`.
+//! The agent runs the small shell scripts of `script.rs` while a guest is prepared. One that was resumed gets its
+//! orders through pipes on which programs of it wait already, since to start one takes it seconds on a busy host.
 //! Starting a program in the guest and learning how it ended are two commands, so every question
 //! is asked until its deadline: an agent that has just been resumed may miss the first ones, which libvirt
 //! finds by a question of its own. One that took a command and is slow to answer is not asked again: on a
@@ -13,7 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::VmError;
-use super::script::{LAPSED, VipOf};
+use super::script::{self, ADDRESS_ORDERS, VipOf};
 
 /// A channel to the agent of one guest.
 pub(super) trait Agent {
@@ -61,14 +62,31 @@ pub(super) fn run(
     }
 }
 
-/// Starts a script in the guest; how it ends is not asked.
-pub(super) fn begin(
-    agent: &dyn Agent,
-    doing: &'static str,
-    script: &str,
-    within: Duration,
-) -> Result<(), VmError> {
-    start(agent, doing, script, (Instant::now() + within, within)).map(drop)
+/// Gives the guest the virtual address.
+pub(super) fn set(agent: &dyn Agent, address: &VipOf<'_>, within: Duration) -> Result<(), VmError> {
+    let doing = "set the virtual address";
+    let until = Instant::now() + within;
+    order_until(
+        agent,
+        doing,
+        ADDRESS_ORDERS,
+        &address.set_order(),
+        (until, within),
+    )?;
+    let mut pause = POLL_MIN;
+    while !has(agent, doing, address, (until, within))? {
+        if Instant::now() >= until {
+            return Err(VmError::GuestLate {
+                doing,
+                vm: agent.vm().to_owned(),
+                within,
+                last: "the address is not there".into(),
+            });
+        }
+        sleep(pause);
+        pause = (pause * 3 / 2).min(POLL_MAX);
+    }
+    Ok(())
 }
 
 /// Prolongs the virtual address in the guest.
@@ -78,17 +96,98 @@ pub(super) fn renew(
     within: Duration,
 ) -> Result<(), VmError> {
     let doing = "renew the virtual address";
-    match exec(agent, doing, &address.renew_script(), within)? {
-        Ended { status: 0, .. } => Ok(()),
-        Ended { status: LAPSED, .. } => Err(VmError::Lapsed {
+    let limits = (Instant::now() + within, within);
+    if !has(agent, doing, address, limits)? {
+        return Err(VmError::Lapsed {
             vm: agent.vm().to_owned(),
-        }),
-        Ended { status, said } => Err(VmError::Guest {
-            doing,
-            vm: agent.vm().to_owned(),
-            reason: format!("exit status {status}: {}", said.trim()),
-        }),
+        });
     }
+    order_until(agent, doing, ADDRESS_ORDERS, &address.renew_order(), limits)
+}
+
+/// Hands an order to the program that waits for it at `pipe`, and does not wait for what it does.
+pub(super) fn order(
+    agent: &dyn Agent,
+    doing: &'static str,
+    pipe: &str,
+    text: &str,
+    within: Duration,
+) -> Result<(), VmError> {
+    order_until(agent, doing, pipe, text, (Instant::now() + within, within))
+}
+
+fn order_until(
+    agent: &dyn Agent,
+    doing: &'static str,
+    pipe: &str,
+    text: &str,
+    limits: (Instant, Duration),
+) -> Result<(), VmError> {
+    let handle = open(agent, doing, pipe, limits)?;
+    let text = encode(format!("{text}\n").as_bytes());
+    let write = json!({
+        "execute": "guest-file-write",
+        "arguments": { "handle": handle, "buf-b64": text },
+    });
+    insist(agent, doing, &write.to_string(), limits, RETRY)?;
+    // Which also sends it on its way.
+    let close = json!({ "execute": "guest-file-close", "arguments": { "handle": handle } });
+    insist(agent, doing, &close.to_string(), limits, RETRY).map(drop)
+}
+
+/// Opens a pipe in the guest; gives the agent's number for it.
+fn open(
+    agent: &dyn Agent,
+    doing: &'static str,
+    pipe: &str,
+    (until, within): (Instant, Duration),
+) -> Result<i64, VmError> {
+    let command = json!({
+        "execute": "guest-file-open",
+        "arguments": { "path": pipe, "mode": "r+" },
+    });
+    let command = command.to_string();
+    let left = || until.saturating_duration_since(Instant::now());
+    let mut answer = agent.ask(&command, left());
+    if answer
+        .as_ref()
+        .is_err_and(|reason| reason.contains("No such file"))
+    {
+        // A state from before there were such programs in it.
+        run(agent, doing, &script::residents_script(), left())?;
+        answer = agent.ask(&command, left());
+    }
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(_) => insist(agent, doing, &command, (until, within), RETRY)?,
+    };
+    returned(&answer).map_err(|reason| bad(agent, doing, reason))
+}
+
+/// Whether the guest has the virtual address.
+fn has(
+    agent: &dyn Agent,
+    doing: &'static str,
+    address: &VipOf<'_>,
+    limits: (Instant, Duration),
+) -> Result<bool, VmError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    struct Interface {
+        #[serde(default)]
+        ip_addresses: Vec<Address>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    struct Address {
+        ip_address: String,
+    }
+    let command = json!({ "execute": "guest-network-get-interfaces" }).to_string();
+    let answer = insist(agent, doing, &command, limits, RETRY)?;
+    let all: Vec<Interface> = returned(&answer).map_err(|reason| bad(agent, doing, reason))?;
+    let vip = address.vip.to_string();
+    let mut addresses = all.iter().flat_map(|of| &of.ip_addresses);
+    Ok(addresses.any(|of| of.ip_address == vip))
 }
 
 /// How a script ended and what it wrote.
@@ -215,9 +314,29 @@ fn ended(answer: &str) -> Result<Option<Ended>, String> {
     }))
 }
 
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Text to base64.
+fn encode(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let of = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
+        let bits = of(0) << 16 | of(1) << 8 | of(2);
+        for digit in 0..4 {
+            let value = (bits >> (18 - 6 * digit)) & 63;
+            let there = digit <= three.len();
+            text.push(if there {
+                char::from(DIGITS[value as usize])
+            } else {
+                '='
+            });
+        }
+    }
+    text
+}
+
 /// Base64 to text; what is no base64 is skipped.
 fn decode(text: &str) -> String {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut bytes = Vec::new();
     let (mut bits, mut held) = (0_u32, 0);
     for digit in text
@@ -290,15 +409,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_begun_is_not_awaited() {
-        let agent = Script::new(&[Err("not connected"), STARTED]);
-        begin(&agent, "wake", "sleep 9", WITHIN).unwrap();
-        assert_eq!(agent.asked.borrow().len(), 2);
-        let error = begin(&agent, "wake", "sleep 9", WITHIN).unwrap_err();
-        insta::assert_snapshot!(error, @"wake in ftpb: not done within 600 ms: Guest agent is not responding");
-    }
-
-    #[test]
     fn what_fails_in_the_guest_is_told() {
         let failed = Ok(r#"{"return":{"exited":true,"exitcode":2,"err-data":"bm8gZXRoMAo="}}"#);
         let error = run(
@@ -320,18 +430,55 @@ mod tests {
         valid: Duration::from_secs(14),
     };
 
+    const OPENED: Result<&str, &str> = Ok(r#"{"return":1000}"#);
+    const WRITTEN: Result<&str, &str> = Ok(r#"{"return":{"count":82,"eof":false}}"#);
+    const CLOSED: Result<&str, &str> = Ok(r#"{"return":{}}"#);
+    const WITHOUT: Result<&str, &str> = Ok(
+        r#"{"return":[{"name":"lo","ip-addresses":[{"ip-address-type":"ipv4","ip-address":"127.0.0.1","prefix":8}]},{"name":"eth0"}]}"#,
+    );
+    const WITH: Result<&str, &str> = Ok(
+        r#"{"return":[{"name":"eth0","ip-addresses":[{"ip-address":"172.21.14.103"},{"ip-address":"172.21.14.203"}]}]}"#,
+    );
+
+    #[test]
+    fn an_address_is_set_without_a_program_being_started() {
+        let agent = Script::new(&[OPENED, WRITTEN, CLOSED, WITHOUT, WITH]);
+        set(&agent, &VIP, WITHIN).unwrap();
+        insta::assert_snapshot!(agent.asked.borrow().join("\n"), @r#"
+        {"arguments":{"mode":"r+","path":"/run/ringward/address"},"execute":"guest-file-open"}
+        {"arguments":{"buf-b64":"YWRkcmVzcyByZXBsYWNlIDE3Mi4yMS4xNC4yMDMvMzIgZGV2IGV0aDAgdmFsaWRfbGZ0IDE0IHByZWZlcnJlZF9sZnQgMTQK","handle":1000},"execute":"guest-file-write"}
+        {"arguments":{"handle":1000},"execute":"guest-file-close"}
+        {"execute":"guest-network-get-interfaces"}
+        {"execute":"guest-network-get-interfaces"}
+        "#);
+        let error = set(&Script::new(&[OPENED, WRITTEN, CLOSED]), &VIP, WITHIN).unwrap_err();
+        insta::assert_snapshot!(error, @"set the virtual address in ftpb: not done within 600 ms: Guest agent is not responding");
+    }
+
+    #[test]
+    fn a_guest_whose_programs_do_not_wait_gets_them() {
+        let missing = Err("failed to open file '/run/ringward/wake': No such file or directory");
+        let agent = Script::new(&[missing, STARTED, DONE, OPENED, WRITTEN, CLOSED]);
+        order(&agent, "wake", script::WAKE_ORDERS, "date", WITHIN).unwrap();
+        let asked = agent.asked.borrow();
+        assert!(
+            asked[1].contains("mkfifo") && asked[0] == asked[3],
+            "{asked:?}"
+        );
+    }
+
     #[test]
     fn a_lapsed_address_is_told_apart() {
-        let lapsed = Ok(r#"{"return":{"exited":true,"exitcode":77}}"#);
-        let error = renew(&Script::new(&[STARTED, lapsed]), &VIP, WITHIN).unwrap_err();
+        let error = renew(&Script::new(&[WITHOUT]), &VIP, WITHIN).unwrap_err();
         assert!(matches!(error, VmError::Lapsed { .. }), "{error}");
-        renew(&Script::new(&[STARTED, DONE]), &VIP, WITHIN).unwrap();
+        renew(&Script::new(&[WITH, OPENED, WRITTEN, CLOSED]), &VIP, WITHIN).unwrap();
     }
 
     #[test]
     fn base64() {
         for (text, plain) in [("", ""), ("YQ==", "a"), ("YWI=", "ab"), ("YWJj", "abc")] {
             assert_eq!(decode(text), plain);
+            assert_eq!(encode(plain.as_bytes()), text);
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::io::{ErrorKind, Read};
+use std::net::Ipv4Addr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
@@ -167,6 +168,19 @@ pub(super) fn save(desk: &Desk<'_>, plan: &Plan) -> Result<Meta, VmError> {
         settings.guest_within,
     )?;
     steps.done("shares unmounted");
+    let (todo, within) = (script::residents_script(), settings.guest_within);
+    guest::run(&guest, "start what waits for orders", &todo, within)?;
+    // Once for practice: no program is as fast the first time.
+    let practice = VipOf {
+        vip: Ipv4Addr::new(127, 0, 0, 2),
+        device: "lo",
+        valid: Duration::from_secs(3600),
+    };
+    guest::set(&guest, &practice, within)?;
+    guest::renew(&guest, &practice, within)?;
+    let (pipe, end) = (script::ADDRESS_ORDERS, practice.end_order());
+    guest::order(&guest, "end the practice", pipe, &end, within)?;
+    steps.done("orders practised");
     desk.still_wanted()?;
 
     let memory = draft.dir.join("memory");
@@ -276,8 +290,8 @@ pub(super) fn wake(desk: &Desk<'_>, vm: &str) -> Result<(), VmError> {
     let seed = fs::read("/proc/sys/kernel/random/uuid").unwrap_or_default();
     let seed = String::from_utf8_lossy(&seed);
     let todo = script::wake_script(SystemTime::now(), seed.trim());
-    let guest = Guest { domain, vm };
-    guest::begin(&guest, "wake", &todo, desk.settings.guest_within)
+    let (guest, within) = (Guest { domain, vm }, desk.settings.guest_within);
+    guest::order(&guest, "wake", script::WAKE_ORDERS, &todo, within)
 }
 
 /// Gives the guest the virtual address.
@@ -287,12 +301,7 @@ pub(super) fn set_vip(desk: &Desk<'_>, vm: &str, address: &VipOf<'_>) -> Result<
     let mut steps = Steps::of(vm);
     let guest = Guest { domain, vm };
     desk.still_wanted()?;
-    guest::run(
-        &guest,
-        "set the virtual address",
-        &address.set_script(),
-        desk.settings.guest_within,
-    )?;
+    guest::set(&guest, address, desk.settings.guest_within)?;
     steps.done("virtual address set");
     Ok(())
 }

@@ -3,8 +3,10 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The exit status by which a script says that the virtual address is gone.
-pub(super) const LAPSED: i64 = 77;
+/// Where the guest's own `ip` waits for orders about the virtual address.
+pub(super) const ADDRESS_ORDERS: &str = "/run/ringward/address";
+/// Where a shell of the guest waits for what is to be done on waking.
+pub(super) const WAKE_ORDERS: &str = "/run/ringward/wake";
 
 /// A virtual address in a guest.
 pub(super) struct VipOf<'a> {
@@ -15,38 +17,49 @@ pub(super) struct VipOf<'a> {
 
 /// What a guest does when it has been resumed, before it has the virtual address: takes random numbers and
 /// the time, both of which all resumed copies of a state share, and mounts the users' data, so that the
-/// first client need not wait for that. It uses `ip` once, since no program is as fast the first time.
+/// first client need not wait for that.
 pub(super) fn wake_script(now: SystemTime, seed: &str) -> String {
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (seconds, millis) = (now.as_secs(), now.subsec_millis());
     format!(
-        "printf %s {seed} >/dev/urandom; date -u -s @{seconds}.{millis:03}; ip -4 address; \
+        "printf %s {seed} >/dev/urandom; date -u -s @{seconds}.{millis:03}; \
          while read -r what where type rest; do \
          [ $type != autofs ] || ls -d $where/.; done </proc/mounts"
     )
 }
 
+/// Starts the two that wait for orders. They are in the golden state, since a guest that has just been
+/// resumed on a busy host takes seconds to start a program. Each holds both ends of its pipe, so that no
+/// order is the last.
+pub(super) fn residents_script() -> String {
+    format!(
+        "mkdir -p /run/ringward; rm -f {ADDRESS_ORDERS} {WAKE_ORDERS}; \
+         mkfifo {ADDRESS_ORDERS} {WAKE_ORDERS} || exit; \
+         ip -force -batch - <>{ADDRESS_ORDERS} >/dev/null 2>&1 & \
+         while read -r todo; do eval \"$todo\"; done <>{WAKE_ORDERS} >/dev/null 2>&1 &"
+    )
+}
+
 impl VipOf<'_> {
-    /// Sets the address.
-    pub(super) fn set_script(&self) -> String {
-        self.set("replace")
+    /// An order that sets the address.
+    pub(super) fn set_order(&self) -> String {
+        self.order("replace")
     }
 
-    /// The kernel adds an address that is to be changed and is not there, so look first.
-    pub(super) fn renew_script(&self) -> String {
-        let Self { vip, device, .. } = self;
-        format!(
-            "[ -n \"$(ip -4 -o address show dev {device} to {vip})\" ] || exit {LAPSED}; {set}",
-            set = self.set("change"),
-        )
+    /// One that prolongs it. The kernel adds an address that is not there, so look first.
+    pub(super) fn renew_order(&self) -> String {
+        self.order("change")
     }
 
-    fn set(&self, verb: &str) -> String {
+    /// One that takes it off.
+    pub(super) fn end_order(&self) -> String {
+        format!("address del {}/32 dev {}", self.vip, self.device)
+    }
+
+    fn order(&self, verb: &str) -> String {
         let Self { vip, device, valid } = self;
         let seconds = (valid.as_secs() + u64::from(valid.subsec_nanos() > 0)).max(1);
-        format!(
-            "ip address {verb} {vip}/32 dev {device} valid_lft {seconds} preferred_lft {seconds}"
-        )
+        format!("address {verb} {vip}/32 dev {device} valid_lft {seconds} preferred_lft {seconds}")
     }
 }
 
@@ -71,20 +84,9 @@ pub(super) fn rehearse_script(now: SystemTime) -> String {
         while read -r key kb rest; do [ $key != MemFree: ] || break; done </proc/meminfo; \
         mount -t tmpfs -o size=100% zero /mnt && \
         { head -c $((kb - kb / 8 - 8192))K /dev/zero >/mnt/zero; umount /mnt; }";
-    let vip = VipOf {
-        vip: Ipv4Addr::new(127, 0, 0, 2),
-        device: "lo",
-        valid: Duration::from_secs(3600),
-    };
-    let (wake, set, renew) = (
-        wake_script(now, "rehearsal"),
-        vip.set_script(),
-        vip.renew_script(),
-    );
-    format!(
-        "{CLEAR}; {{ {wake}; }} >/dev/null 2>&1 & \
-         {set} && {renew} && ip address del 127.0.0.2/32 dev lo"
-    )
+    let wake = wake_script(now, "rehearsal");
+    // Not awaited: a mount may take as long as a file server does.
+    format!("{CLEAR}; {{ {wake}; }} >/dev/null 2>&1 &")
 }
 
 /// Removes what must not be in a golden state: file systems of file server 2, whose sessions would
@@ -140,8 +142,9 @@ mod tests {
     fn scripts() {
         let now = UNIX_EPOCH + Duration::from_millis(1_700_000_000_042);
         insta::assert_snapshot!("wake", wake_script(now, "f00d"));
-        insta::assert_snapshot!(vip().set_script(), @"ip address replace 172.21.14.203/32 dev eth0 valid_lft 14 preferred_lft 14");
-        insta::assert_snapshot!(vip().renew_script(), @r#"[ -n "$(ip -4 -o address show dev eth0 to 172.21.14.203)" ] || exit 77; ip address change 172.21.14.203/32 dev eth0 valid_lft 14 preferred_lft 14"#);
+        insta::assert_snapshot!("residents", residents_script());
+        insta::assert_snapshot!(vip().set_order(), @"address replace 172.21.14.203/32 dev eth0 valid_lft 14 preferred_lft 14");
+        insta::assert_snapshot!(vip().renew_order(), @"address change 172.21.14.203/32 dev eth0 valid_lft 14 preferred_lft 14");
         let ipv = Ipv4Addr::new(172, 21, 14, 103);
         insta::assert_snapshot!(
             "settle_in",
@@ -156,8 +159,7 @@ mod tests {
         let settle_in = settle_in_script(Ipv4Addr::LOCALHOST, 24, "eth0", "it's\n");
         let scripts = [
             wake_script(now, "f00d"),
-            vip().set_script(),
-            vip().renew_script(),
+            residents_script(),
             settle_in,
             rehearse_script(now),
             before_saving_script().to_owned(),
