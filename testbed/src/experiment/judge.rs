@@ -139,7 +139,6 @@ pub fn judge(
         under_load: Vec::new(),
         placements: placements(&strikes, &run.servers, &run.looks, &story),
         slowed: run.site().slowed(began),
-        set_aside: false,
     };
     // The paper's figure is of one target.
     let logs = match (&result.targets[..], &accesses[..]) {

@@ -70,11 +70,7 @@ impl Finished {
     }
 }
 
-/// So many runs of an experiment are made once more at most.
-const ONCE_MORE: u32 = 2;
-
-/// Runs `experiment` on a site and writes its report into `dir`. A run that fails while others slow the host
-/// says nothing about the cluster: it is made once more.
+/// Runs `experiment` on a site and writes its report into `dir`.
 ///
 /// # Errors
 /// When the report itself cannot be written. A run that fails is part of the report.
@@ -87,33 +83,23 @@ pub fn run(
 ) -> anyhow::Result<Finished> {
     let made = now();
     let mut material = Material::default();
-    let (mut number, mut last) = (0, order.repeats);
-    while number < last {
-        number += 1;
+    for number in 1..=order.repeats {
         let calibration = known(site);
         let began = site.now();
         let folder = format!("run-{number}");
         let mut run = Run::new(site, progress, experiment, &calibration);
         run.carry_out(order.fresh && number == 1, &order.needs, dir, &folder);
-        let mut judged = judge::judge(&run, experiment, number, dir, &folder, began);
+        let judged = judge::judge(&run, experiment, number, dir, &folder, began);
         material.settings = run.settings.take().or(material.settings);
         if let Some(owners) = &judged.owners {
             let about = "who answered for each VIP, and when, by the LAN capture";
             let text = serde_json::to_string_pretty(owners)?;
             dir.write(&format!("{folder}/owners.json"), about, text)?;
         }
-        let interrupted = site.sleep(std::time::Duration::ZERO).is_err();
-        if judged.result.is_excused() && last < order.repeats + ONCE_MORE && !interrupted {
-            judged.result.set_aside = true;
-            last += 1;
-            if let Some(slowed) = judged.result.slowed {
-                progress.note(&format!("once more, for {slowed}"));
-            }
-        }
         material.runs.push(judged.result);
         material.exhibits.push(judged.exhibit);
-        // With the report of what there is.
-        if interrupted {
+        // An interruption ends the session, with the report of what there is.
+        if site.sleep(std::time::Duration::ZERO).is_err() {
             break;
         }
     }
@@ -239,7 +225,7 @@ fn report(
     let activation = settings.as_ref().map(|s| s.activation);
     let in_force = plan::settings(&timings);
     let moment = experiment.moment.after_s(timings.t_im).as_secs_f64();
-    for run in runs.iter_mut().filter(|run| !run.set_aside) {
+    for run in &mut runs {
         let struck = experiment.strikes.iter().zip(&run.targets);
         let why = struck.flat_map(|(strike, target)| {
             let way = activation.unwrap_or_default();
@@ -255,8 +241,7 @@ fn report(
         });
         run.explanations = why.collect();
     }
-    let counting: Vec<&RunResult> = runs.iter().filter(|run| !run.set_aside).collect();
-    let measured: Vec<Vec<Measured>> = counting
+    let measured: Vec<Vec<Measured>> = runs
         .iter()
         .map(|run| run.targets.iter().map(|target| target.measured).collect())
         .collect();
@@ -272,14 +257,14 @@ fn report(
     match &experiment.survey {
         Some(Survey::Machines) => rows.extend(survey::machines(&paper, &calibration)),
         Some(Survey::Activation { of, on, .. }) => {
-            rows.extend(survey::under_load(&paper, of, on, &counting));
+            rows.extend(survey::under_load(&paper, of, on, &runs));
         }
         None => {}
     }
     Ok(ExperimentResult {
         schema: SCHEMA,
         made,
-        good: !counting.is_empty() && counting.iter().all(|run| run.is_good()),
+        good: !runs.is_empty() && runs.iter().all(RunResult::is_good),
         experiment: About {
             name: experiment.name(),
             suite_title: experiment.suite_title.clone(),
@@ -347,11 +332,7 @@ fn text(
     }
     for run in &result.runs {
         let run_name = format!("Run {}", run.number);
-        let aside = if run.set_aside { ", set aside" } else { "" };
-        notes.extend(
-            run.slowed
-                .map(|slowed| format!("{run_name}{aside}: {slowed}")),
-        );
+        notes.extend(run.slowed.map(|slowed| format!("{run_name}: {slowed}")));
         notes.extend(
             run.failures
                 .iter()

@@ -5,7 +5,7 @@
 
 use crate::report::clock;
 use ringward::cluster::{Daemon, Mac, Profile, ServerType, Settings};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -103,9 +103,8 @@ pub struct Slowed {
     /// See `from`.
     #[serde(skip)]
     pub until: Duration,
-    /// How long of that the host was slow.
-    #[serde(rename = "lasted_s", serialize_with = "in_seconds")]
-    pub lasted: Duration,
+    /// How many seconds of that the host was slow.
+    pub lasted_s: f64,
     /// How many times as long as usual memory took then.
     pub times: f64,
 }
@@ -115,16 +114,12 @@ impl fmt::Display for Slowed {
         write!(
             f,
             "others slowed the host for {} s between {} and {}: memory took {:.1} times as long as usual",
-            self.lasted.as_secs(),
+            self.lasted_s,
             clock::display(self.from),
             clock::display(self.until),
             self.times
         )
     }
-}
-
-fn in_seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64(time.as_secs_f64())
 }
 
 /// A place with a ring of servers, two file servers and a client.

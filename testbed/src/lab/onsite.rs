@@ -235,25 +235,15 @@ impl Site for LabSite {
     fn artefacts(&self) -> Vec<Artefact> {
         let dir = self.run_dir();
         let pace = dir.join("pace.log");
-        // Where it cannot be written it does not exist, and is left out below.
-        let _ = std::fs::write(&pace, self.pace.log(self.began));
-        let of = |path: PathBuf, name: &str, about: &str| Artefact {
-            path,
-            name: name.to_owned(),
-            about: about.to_owned(),
-        };
-        let mut all = vec![
-            of(
-                dir.join("events.log"),
-                "events.log",
-                "power and faults, by the host's clock",
-            ),
-            of(
-                pace,
-                "pace.log",
-                "how long memory took on the host, second by second: others slow it",
-            ),
-        ];
+        if let Err(error) = std::fs::write(&pace, self.pace.log(self.began)) {
+            // It is then missed where it is collected.
+            eprintln!("cannot write {}: {error}", pace.display());
+        }
+        let mut all = vec![Artefact {
+            path: dir.join("events.log"),
+            name: "events.log".to_owned(),
+            about: "power and faults, by the host's clock".to_owned(),
+        }];
         for machine in &network::MACHINES {
             for (file, about) in [
                 ("console.log", "serial console"),
@@ -269,6 +259,11 @@ impl Site for LabSite {
             }
         }
         all.retain(|a| a.path.exists());
+        all.push(Artefact {
+            path: pace,
+            name: "pace.log".to_owned(),
+            about: "how long memory took on the host, second by second: others slow it".to_owned(),
+        });
         all
     }
 

@@ -186,11 +186,9 @@ fn went(suite: &[&Finished]) -> Markup {
                 .collect()
         };
     let results = suite.iter().map(|finished| &finished.result);
-    let counting = |result: &'_ ExperimentResult| {
-        let runs = result.runs.iter().filter(|run| !run.set_aside);
-        runs.flat_map(|run| of_run(result, run)).collect::<Vec<_>>()
-    };
-    let rows: Vec<_> = results.flat_map(counting).collect();
+    let rows: Vec<_> = results
+        .flat_map(|result| result.runs.iter().flat_map(move |run| of_run(result, run)))
+        .collect();
     html! {
         @if !rows.is_empty() {
             h3 { "Where the time went until the function was served again" }
@@ -308,11 +306,7 @@ fn what_failed(run: &RunResult) -> Markup {
     html! {
         @if !run.is_good() || run.slowed.is_some() {
             ul {
-                @if let Some(slowed) = run.slowed {
-                    li {
-                        "Run " (run.number) @if run.set_aside { ", set aside and made once more" } ": " (slowed) "."
-                    }
-                }
+                @if let Some(slowed) = run.slowed { li { "Run " (run.number) ": " (slowed) "." } }
                 @for text in &run.failures { li.bad { "Run " (run.number) " failed: " (text) } }
                 @for finding in &run.findings { li.bad { "Run " (run.number) ", audit: " (finding) } }
             }

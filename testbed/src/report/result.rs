@@ -9,14 +9,13 @@
 //! * `circumstances`: host, accelerator and why, versions and sizes
 //! * `settings`: T_im, T_nd, T_sw, T_rc and the way of activation that were in force
 //! * `calibration`: what our machines are like, by server
-//! * `rows`: the table, `our_measured` one value a run that was not set aside
+//! * `rows`: the table, `our_measured` one value a run
 //! * `runs`: for each, its number, how long it took, the failures, the audit's findings, and what
 //!   was measured on each target (then on those that were struck after it, and on what they
 //!   hosted), with the steps of its recovery and later outages that the client
 //!   saw, and what kept servers waiting meanwhile; why times differ from their equations; how many targets one server managed and where backup VMs ran, stage by stage; what placement
-//!   went by; T_v under load; for how long others slowed the host, and whether the run was set aside for it
-//! * `good`: true when of every run that was not set aside the function came back, the server came home and
-//!   the audit is clean
+//!   went by; T_v under load; for how long others slowed the host, and how much
+//! * `good`: true when every run's function came back, its server came home and the audit is clean
 
 use super::access::{self, Access, FLICKER, Outage, PAPERS_CLIENT};
 use super::analytical::Settings;
@@ -177,24 +176,9 @@ pub struct RunResult {
     pub placements: Vec<Placement>,
     /// How others slowed the host meanwhile.
     pub slowed: Option<Slowed>,
-    /// It failed while others slowed the host, so it was made once more: it stands in the report, but neither
-    /// for the verdict nor for the figures.
-    pub set_aside: bool,
 }
 
-/// A host that others slowed for less than this excuses nothing.
-const SLOWED_FOR: Duration = Duration::from_secs(10);
-
 impl RunResult {
-    /// Whether it may be set aside: it failed, with the host slowed by others for long, and what failed is not
-    /// one of the rules of safety, which must hold however slow machines are.
-    #[must_use]
-    pub fn is_excused(&self) -> bool {
-        let slowed = self.slowed.is_some_and(|of| of.lasted >= SLOWED_FOR);
-        let safe = !self.findings.iter().any(|found| found.rule.is_of_safety());
-        !self.is_good() && slowed && safe
-    }
-
     /// True when the function came back, the server came home and the audit is clean.
     #[must_use]
     pub fn is_good(&self) -> bool {
@@ -232,14 +216,12 @@ pub fn junit<'a>(results: impl Iterator<Item = &'a ExperimentResult>) -> String 
 impl ExperimentResult {
     fn suite(&self, xml: &mut String) {
         let name = escape(&self.experiment.name);
-        let failed = |run: &&RunResult| !run.is_good() && !run.set_aside;
-        let failed = self.runs.iter().filter(failed).count();
-        let skipped = self.runs.iter().filter(|run| run.set_aside).count();
+        let failed = self.runs.iter().filter(|run| !run.is_good()).count();
         let time: f64 = self.runs.iter().map(|run| run.took_s).sum();
         // Writing to a string cannot fail.
         let _ = writeln!(
             xml,
-            "<testsuite name=\"{name}\" tests=\"{}\" failures=\"{failed}\" skipped=\"{skipped}\" time=\"{time:.2}\">",
+            "<testsuite name=\"{name}\" tests=\"{}\" failures=\"{failed}\" time=\"{time:.2}\">",
             self.runs.len()
         );
         for run in &self.runs {
@@ -254,14 +236,10 @@ impl ExperimentResult {
             }
             let findings = run.findings.iter().map(ToString::to_string);
             let all: Vec<String> = run.failures.iter().cloned().chain(findings).collect();
-            let (kind, why) = match run.slowed.filter(|_| run.set_aside) {
-                Some(slowed) => ("skipped", format!("{slowed}; {}", all.join("; "))),
-                None => ("failure", all.first().cloned().unwrap_or_default()),
-            };
             let _ = write!(
                 xml,
-                ">\n    <{kind} message=\"{}\">{}</{kind}>\n  </testcase>\n",
-                escape(&why),
+                ">\n    <failure message=\"{}\">{}</failure>\n  </testcase>\n",
+                escape(all.first().map_or("", String::as_str)),
                 escape(&all.join("\n"))
             );
         }
@@ -342,7 +320,6 @@ pub(crate) mod tests {
                 )],
             }],
             slowed: None,
-            set_aside: false,
         };
         let bad = RunResult {
             number: 2,
@@ -424,45 +401,6 @@ pub(crate) mod tests {
         assert_eq!(result.later_outages_s, [0.3]);
         // One that never moved had no service from the first failure on.
         assert_eq!(of(None).measured.disconnection, Some(0.4));
-    }
-
-    /// A slow host excuses what was awaited in vain, and no breach of safety.
-    #[test]
-    fn what_a_slow_host_excuses() {
-        let slowed = |seconds| {
-            Some(Slowed {
-                from: Duration::ZERO,
-                until: Duration::from_secs(60),
-                lasted: Duration::from_secs(seconds),
-                times: 2.0,
-            })
-        };
-        let found = |rule| {
-            vec![Finding {
-                rule,
-                text: String::new(),
-            }]
-        };
-        let run = |findings, slowed| RunResult {
-            failures: vec!["awaited in vain".to_owned()],
-            findings,
-            slowed,
-            ..RunResult::default()
-        };
-        assert!(run(found(Rule::Ring), slowed(10)).is_excused());
-        assert!(run(found(Rule::Moves), slowed(10)).is_excused());
-        assert!(!run(Vec::new(), slowed(9)).is_excused());
-        assert!(!run(Vec::new(), None).is_excused());
-        for rule in [Rule::OneOwner, Rule::OneVm, Rule::Epochs] {
-            assert!(!run(found(rule), slowed(60)).is_excused());
-        }
-        assert!(
-            !RunResult {
-                slowed: slowed(60),
-                ..RunResult::default()
-            }
-            .is_excused()
-        );
     }
 
     #[test]

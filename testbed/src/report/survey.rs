@@ -55,7 +55,7 @@ pub fn machines(paper: &Paper, calibration: &Calibration) -> Vec<Row> {
 
 /// Fig. 16: T_v of the VM of `of` on `on` under each load, in both ways of activating.
 #[must_use]
-pub fn under_load(paper: &Paper, of: &str, on: &str, runs: &[&RunResult]) -> Vec<Row> {
+pub fn under_load(paper: &Paper, of: &str, on: &str, runs: &[RunResult]) -> Vec<Row> {
     let whole = runs.iter().max_by_key(|run| run.under_load.len());
     let loads = whole.map_or(&[][..], |run| &run.under_load);
     let mut rows = Vec::new();

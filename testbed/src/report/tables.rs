@@ -54,8 +54,7 @@ pub(super) fn spread(done: &[Finished]) -> Markup {
     for Finished { result, .. } in done {
         let about = &result.experiment;
         let topology = about.conditions.topology.unwrap_or_default();
-        let counting = result.runs.iter().filter(|run| !run.set_aside);
-        for spread in counting.flat_map(|run| &run.spreads) {
+        for spread in result.runs.iter().flat_map(|run| &run.spreads) {
             let figures = |s: &Spread| (s.servers, s.group, s.moved, s.most_targets, s.most_vms());
             let alike = |row: &&mut Alike<'_>| {
                 row.topology == topology && figures(row.spread) == figures(spread)

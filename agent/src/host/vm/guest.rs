@@ -10,6 +10,8 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -73,20 +75,10 @@ pub(super) fn set(agent: &dyn Agent, address: &VipOf<'_>, within: Duration) -> R
         &address.set_order(),
         (until, within),
     )?;
-    let mut pause = POLL_MIN;
-    while !has(agent, doing, address, (until, within))? {
-        if Instant::now() >= until {
-            return Err(VmError::GuestLate {
-                doing,
-                vm: agent.vm().to_owned(),
-                within,
-                last: "the address is not there".into(),
-            });
-        }
-        sleep(pause);
-        pause = (pause * 3 / 2).min(POLL_MAX);
-    }
-    Ok(())
+    let last = "the address is not there";
+    poll(agent, doing, (until, within), last, || {
+        Ok(has(agent, doing, address, (until, within))?.then_some(()))
+    })
 }
 
 /// Prolongs the virtual address in the guest.
@@ -124,7 +116,7 @@ fn order_until(
     limits: (Instant, Duration),
 ) -> Result<(), VmError> {
     let handle = open(agent, doing, pipe, limits)?;
-    let text = encode(format!("{text}\n").as_bytes());
+    let text = STANDARD.encode(format!("{text}\n"));
     let write = json!({
         "execute": "guest-file-write",
         "arguments": { "handle": handle, "buf-b64": text },
@@ -157,10 +149,7 @@ fn open(
         run(agent, doing, &script::residents_script(), left())?;
         answer = agent.ask(&command, left());
     }
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(_) => insist(agent, doing, &command, (until, within), RETRY)?,
-    };
+    let answer = answer.or_else(|_| insist(agent, doing, &command, (until, within), RETRY))?;
     returned(&answer).map_err(|reason| bad(agent, doing, reason))
 }
 
@@ -205,19 +194,28 @@ fn exec(
     let until = Instant::now() + within;
     let pid = start(agent, doing, script, (until, within))?;
     let status = json!({ "execute": "guest-exec-status", "arguments": { "pid": pid } }).to_string();
+    let limits = (until, within);
+    poll(agent, doing, limits, "the script still runs", || {
+        let answer = insist(agent, doing, &status, limits, RETRY)?;
+        ended(&answer).map_err(|reason| bad(agent, doing, reason))
+    })
+}
+
+/// Looks again and again, less and less often, until there is something.
+fn poll<T>(
+    agent: &dyn Agent,
+    doing: &'static str,
+    (until, within): (Instant, Duration),
+    last: &str,
+    mut look: impl FnMut() -> Result<Option<T>, VmError>,
+) -> Result<T, VmError> {
     let mut pause = POLL_MIN;
     loop {
-        let answer = insist(agent, doing, &status, (until, within), RETRY)?;
-        if let Some(ended) = ended(&answer).map_err(|reason| bad(agent, doing, reason))? {
-            return Ok(ended);
+        if let Some(found) = look()? {
+            return Ok(found);
         }
         if Instant::now() >= until {
-            return Err(VmError::GuestLate {
-                doing,
-                vm: agent.vm().to_owned(),
-                within,
-                last: "the script still runs".into(),
-            });
+            return Err(late(agent, doing, within, last.to_owned()));
         }
         sleep(pause);
         pause = (pause * 3 / 2).min(POLL_MAX);
@@ -252,6 +250,15 @@ fn bad(agent: &dyn Agent, doing: &'static str, reason: String) -> VmError {
     }
 }
 
+fn late(agent: &dyn Agent, doing: &'static str, within: Duration, last: String) -> VmError {
+    VmError::GuestLate {
+        doing,
+        vm: agent.vm().to_owned(),
+        within,
+        last,
+    }
+}
+
 /// Asks until there is an answer.
 fn insist(
     agent: &dyn Agent,
@@ -265,12 +272,7 @@ fn insist(
         match agent.ask(command, left) {
             Ok(answer) => return Ok(answer),
             Err(last) if Instant::now() + pause >= until => {
-                return Err(VmError::GuestLate {
-                    doing,
-                    vm: agent.vm().to_owned(),
-                    within,
-                    last,
-                });
+                return Err(late(agent, doing, within, last));
             }
             Err(_) => sleep(pause),
         }
@@ -304,53 +306,18 @@ fn ended(answer: &str) -> Result<Option<Ended>, String> {
     if !status.exited {
         return Ok(None);
     }
-    let mut said = decode(&status.out_data);
-    said.push_str(&decode(&status.err_data));
+    let mut said = String::new();
+    for data in [&status.out_data, &status.err_data] {
+        let bytes = STANDARD.decode(data);
+        let bytes = bytes.map_err(|error| format!("what the script wrote: {error}"))?;
+        said.push_str(&String::from_utf8_lossy(&bytes));
+    }
     // As the shell does for a signal.
     let signal = status.signal.map_or(-1, |signal| 128 + signal);
     Ok(Some(Ended {
         status: status.exitcode.unwrap_or(signal),
         said,
     }))
-}
-
-const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// Text to base64.
-fn encode(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let of = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
-        let bits = of(0) << 16 | of(1) << 8 | of(2);
-        for digit in 0..4 {
-            let value = (bits >> (18 - 6 * digit)) & 63;
-            let there = digit <= three.len();
-            text.push(if there {
-                char::from(DIGITS[value as usize])
-            } else {
-                '='
-            });
-        }
-    }
-    text
-}
-
-/// Base64 to text; what is no base64 is skipped.
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let (mut bits, mut held) = (0_u32, 0);
-    for digit in text
-        .bytes()
-        .filter_map(|c| DIGITS.iter().position(|&digit| digit == c))
-    {
-        bits = (bits << 6) | digit as u32;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -472,13 +439,5 @@ mod tests {
         let error = renew(&Script::new(&[WITHOUT]), &VIP, WITHIN).unwrap_err();
         assert!(matches!(error, VmError::Lapsed { .. }), "{error}");
         renew(&Script::new(&[WITH, OPENED, WRITTEN, CLOSED]), &VIP, WITHIN).unwrap();
-    }
-
-    #[test]
-    fn base64() {
-        for (text, plain) in [("", ""), ("YQ==", "a"), ("YWI=", "ab"), ("YWJj", "abc")] {
-            assert_eq!(decode(text), plain);
-            assert_eq!(encode(plain.as_bytes()), text);
-        }
     }
 }

@@ -33,10 +33,6 @@ use std::time::Duration;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Rounds for which a ring must be regular before it is troubled.
 const SETTLED: u32 = 2;
-/// So long a ring that is regular waits until others do not slow the host. Then it begins all the same.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Others slow the host if they did so lately.
-const LATELY: Duration = Duration::from_secs(10);
 
 /// One run under way, and afterwards what it left.
 pub struct Run<'a> {
@@ -293,7 +289,6 @@ impl<'a> Run<'a> {
     /// targets' golden states at hand: machines that were just loaded do everything slowly the first time.
     fn await_regular(&mut self, step: Step) -> anyhow::Result<()> {
         let (mut last, mut since) = (None, None);
-        let (impatient, mut told) = (self.site.now() + PATIENCE, false);
         let settled = match step {
             Step::Regular => SETTLED * Timings::profile(self.experiment.profile).t_im,
             _ => Duration::ZERO,
@@ -307,8 +302,7 @@ impl<'a> Run<'a> {
                 None if step == Step::Home => run.unserved()?,
                 None if step == Step::Regular => {
                     let activation = run.experiment.conditions.activation.unwrap_or_default();
-                    let unready = state.unready(&run.servers, &run.targets, activation);
-                    unready.or_else(|| run.slowed_before(impatient, &mut told))
+                    state.unready(&run.servers, &run.targets, activation)
                 }
                 reason => reason,
             };
@@ -323,17 +317,6 @@ impl<'a> Run<'a> {
         })?;
         self.looks.extend(last);
         Ok(())
-    }
-
-    /// Before that moment: how others slow the host, if they do. The operator is told once.
-    fn slowed_before(&mut self, moment: Duration, told: &mut bool) -> Option<String> {
-        let now = self.site.now();
-        let slowed = self.site.slowed(now.saturating_sub(LATELY));
-        let slowed = slowed.filter(|_| now < moment)?.to_string();
-        if !std::mem::replace(told, true) {
-            self.progress.note(&format!("waiting: {slowed}"));
-        }
-        Some(slowed)
     }
 
     fn await_milestone(&mut self, step: Step, milestone: Milestone) -> anyhow::Result<()> {
