@@ -80,6 +80,12 @@ macro_rules! timings {
                 self.check()?;
                 Ok(self)
             }
+
+            /// All of them `times` as long, as `[timings]` may have them: for machines that are that
+            /// much slower.
+            pub fn stretched(&self, times: f64) -> TimingsOverride {
+                TimingsOverride { $( $name: Some(self.$name.as_secs_f64() * times), )* }
+            }
         }
     };
 }
@@ -255,6 +261,16 @@ mod tests {
                 "grants outlast the examinations"
             );
             assert!(2 * timings.self_ttl <= 3 * timings.t_nd);
+        }
+    }
+
+    #[test]
+    fn stretched_timings_hold_together() {
+        let timings = Timings::default();
+        for times in [1.0, 1.25, 3.0] {
+            let stretched = timings.clone().with(&timings.stretched(times)).unwrap();
+            assert_eq!(stretched.t_im, timings.t_im.mul_f64(times));
+            assert_eq!(stretched.self_ttl, timings.self_ttl.mul_f64(times));
         }
     }
 

@@ -95,16 +95,14 @@ impl VmLanes {
             .clone()
     }
 
-    /// Destroys all.
-    pub(super) async fn end(self) {
-        drop(self.lanes);
-        let here = match timeout(RELEASE, self.hypervisor.running()).await {
-            Ok(Ok(here)) => here,
-            _ => return,
-        };
-        let ours = |vm: &&ServerName| here.iter().any(|(name, _)| name == vm.as_str());
-        for vm in self.vms.iter().filter(ours) {
-            release(&self.hypervisor, vm).await;
+    /// Kills all, without libvirt, which has been stopped already when this server shuts down.
+    pub(super) fn end(self) {
+        for vm in &self.vms {
+            match self.hypervisor.kill(vm) {
+                Ok(true) => tracing::info!("{vm} killed"),
+                Ok(false) => {}
+                Err(error) => tracing::error!("{}", chain(&error)),
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use super::atrest::unload;
 use super::site::{self, Site, node};
 use super::spec::{Conditions, PAPERS_MEMORY_MB};
 use anyhow::Context;
-use ringward::cluster::Activation;
+use ringward::cluster::{Activation, Settings};
 use std::time::Duration;
 use toml::{Table, Value};
 
@@ -56,6 +56,20 @@ pub fn set(
         say(&words);
     }
     Ok(())
+}
+
+/// Makes all of the cluster's timings `times` as long, while the managers are at rest.
+///
+/// # Errors
+/// When file server 1 does not hand the settings out or take them, or they are no settings.
+pub fn stretch(site: &dyn Site, times: f64) -> anyhow::Result<()> {
+    edit(site, |settings| {
+        let now = Settings::parse(SETTINGS, &settings.to_string())?.timings;
+        let stretched = Value::try_from(now.stretched(times))?;
+        settings.insert("timings".to_owned(), stretched);
+        Ok(())
+    })
+    .map(drop)
 }
 
 /// The stress in words: of each server, what the paper's lost and what part of the memory that is.

@@ -147,8 +147,9 @@ fn write(
         }
     }
     let settings = material.settings.clone();
-    let result = report(experiment, material, made)?;
-    let text = |style| self::text(&result, experiment, settings.as_ref(), style);
+    let paper = Paper::load().context("reading the paper's figures")?;
+    let result = report(experiment, material, &paper, made)?;
+    let text = |style| self::text(&result, experiment, settings.as_ref(), &paper, style);
     let json = serde_json::to_string_pretty(&result)?;
     dir.write("result.json", "the outcome for programs", json)?;
     dir.write("table.txt", "the outcome for people", text(Style::Plain))?;
@@ -207,6 +208,7 @@ fn known(site: &dyn Site) -> Calibration {
 fn report(
     experiment: &Experiment,
     material: Material,
+    paper: &Paper,
     made: String,
 ) -> anyhow::Result<ExperimentResult> {
     let Material {
@@ -217,7 +219,6 @@ fn report(
         exhibits: _,
     } = material;
     let mut runs = runs;
-    let paper = Paper::load().context("reading the paper's figures")?;
     let timings = settings.as_ref().map_or_else(
         || Timings::profile(experiment.profile),
         |s| s.timings.clone(),
@@ -247,7 +248,7 @@ fn report(
         .collect();
     let mut rows = figures::rows(
         experiment,
-        &paper,
+        paper,
         in_force,
         &calibration,
         activation.unwrap_or_default(),
@@ -255,9 +256,9 @@ fn report(
     );
     rows.extend(figures::rows_then(experiment, &measured));
     match &experiment.survey {
-        Some(Survey::Machines) => rows.extend(survey::machines(&paper, &calibration)),
+        Some(Survey::Machines) => rows.extend(survey::machines(paper, &calibration)),
         Some(Survey::Activation { of, on, .. }) => {
-            rows.extend(survey::under_load(&paper, of, on, &runs));
+            rows.extend(survey::under_load(paper, of, on, &runs));
         }
         None => {}
     }
@@ -292,6 +293,7 @@ fn text(
     result: &ExperimentResult,
     experiment: &Experiment,
     settings: Option<&Settings>,
+    paper: &Paper,
     style: Style,
 ) -> String {
     let mut notes = Vec::new();
@@ -301,6 +303,7 @@ fn text(
             "Settings: T_im {}, T_nd {}, T_sw {}, T_rc {}; backup VMs activated by {way}.",
             s.t_im, s.t_nd, s.t_sw, s.t_rc
         ));
+        notes.extend(result.calibration.stretched(paper));
     }
     for target in &experiment.targets() {
         let way = settings.map(|s| s.activation).unwrap_or_default();

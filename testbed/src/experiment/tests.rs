@@ -12,6 +12,7 @@ use super::session::{self, Order};
 use super::site::{Site, Switch};
 use super::spec::{Conditions, Load};
 use super::survey;
+use crate::report::calibration::Calibration;
 use crate::report::table::Style;
 use ringward::cluster::{Activation, Topology};
 use scripted::{HOST, NT2, START, Scripted};
@@ -177,6 +178,27 @@ fn a_host_that_others_slow_is_reported_and_a_run_that_fails_on_it_fails() {
     let text = std::fs::read_to_string(root.join("result.json")).unwrap();
     let result: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(result["runs"][0]["slowed"]["lasted_s"], 40.0);
+}
+
+#[test]
+fn slow_machines_get_timings_that_they_can_keep() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = Scripted::new(dir.path(), NT2);
+    let path = site.calibration_path().unwrap().unwrap();
+    let mut slow = Calibration::read(&path).unwrap();
+    slow.servers.get_mut("ftp").unwrap().restart = Some(84.2);
+    slow.write(&path).unwrap();
+    let (good, out, root) = run("nt2", &mut site);
+    assert!(good, "{out}");
+    let said = "All timings are 1.5 times the profile's";
+    // When they are set, and in the report.
+    assert_eq!(out.matches(said).count(), 2, "{out}");
+    assert!(out.contains("T_im 15, T_nd 3, T_sw 4.5, T_rc 132"), "{out}");
+    let page = std::fs::read_to_string(root.join("report.html")).unwrap();
+    assert!(page.contains(said));
+    let heard = site.heard.borrow();
+    let first = |order| heard.iter().position(|(_, line)| line.contains(order));
+    assert!(first("t_im = 15").unwrap() < first("ringward flag set").unwrap());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! must not come from the run that it is compared with.
 
 use super::analytical::Characteristics;
+use super::paper::Paper;
 use ringward::cluster::Activation;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -106,6 +107,34 @@ impl Calibration {
         }
     }
 
+    /// How many times as long as the paper's our machines take to start or restart, in quarters; 1 when they
+    /// are as fast or it was not measured. The paper's timings, such as how long a service may take for an
+    /// answer, are for its machines: all are given that many times as much.
+    #[must_use]
+    pub fn stretch(&self, paper: &Paper) -> f64 {
+        let table3 = &paper.table3;
+        let ratios = self.servers.values().flat_map(|ours| {
+            let start = ours.start.map(|t_ts| t_ts / table3.t_ts);
+            start
+                .into_iter()
+                .chain(ours.restart.map(|t_tr| t_tr / table3.t_tr))
+        });
+        (ratios.fold(1.0, f64::max) * 4.0).ceil() / 4.0
+    }
+
+    /// The stretch in words, when there is one.
+    #[must_use]
+    pub fn stretched(&self, paper: &Paper) -> Option<String> {
+        let times = self.stretch(paper);
+        let (t_ts, t_tr) = (paper.table3.t_ts, paper.table3.t_tr);
+        (times > 1.0).then(|| {
+            format!(
+                "All timings are {times} times the profile's, since our machines take that much longer to start or \
+                 restart than the paper's (T_ts {t_ts}, T_tr {t_tr})."
+            )
+        })
+    }
+
     /// Reads `path`.
     ///
     /// # Errors
@@ -198,6 +227,19 @@ pub(crate) mod tests {
         assert!(Calibration::read(&none).is_err());
         assert_eq!(Calibration::kept(&none).unwrap(), Calibration::default());
         assert!(Calibration::kept(&path).is_err(), "another layout");
+    }
+
+    #[test]
+    fn timings_are_stretched_for_machines_slower_than_the_papers_only() {
+        let paper = Paper::load().unwrap();
+        let mut slow = calibration();
+        assert_eq!(slow.stretch(&paper), 1.0);
+        assert_eq!(slow.stretched(&paper), None);
+        assert_eq!(Calibration::default().stretch(&paper), 1.0);
+        let ftp = slow.servers.get_mut("ftp").unwrap();
+        (ftp.start, ftp.restart) = (Some(84.12), None);
+        assert_eq!(slow.stretch(&paper), 1.5);
+        insta::assert_snapshot!(slow.stretched(&paper).unwrap(), @"All timings are 1.5 times the profile's, since our machines take that much longer to start or restart than the paper's (T_ts 56.67, T_tr 58.51).");
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub fn page(done: &[Finished], left: &[String], paper: &Paper) -> String {
             body {
                 h1 { "Ringward: the paper's experiments" }
                 p { (verdict(good == done.len() && left.is_empty(), &format!("{good} of {} good", done.len() + left.len()))) }
-                @if let Some(first) = done.first() { (circumstances(&first.result)) }
+                @if let Some(first) = done.first() { (circumstances(&first.result, paper)) }
                 @if !left.is_empty() {
                     p.bad { "Not run: " (left.join(", ")) "." }
                 }
@@ -66,7 +66,7 @@ fn verdict(good: bool, text: &str) -> Markup {
 }
 
 /// Where, on what and how it was run.
-fn circumstances(result: &ExperimentResult) -> Markup {
+fn circumstances(result: &ExperimentResult, paper: &Paper) -> Markup {
     let facts = &result.circumstances;
     html! {
         dl {
@@ -79,6 +79,7 @@ fn circumstances(result: &ExperimentResult) -> Markup {
                 dd {
                     "profile " (result.experiment.profile) ": T" sub { "im" } " " (s.t_im) " s, T" sub { "nd" } " " (s.t_nd)
                     " s, T" sub { "sw" } " " (s.t_sw) " s, T" sub { "rc" } " " (s.t_rc) " s"
+                    @if let Some(words) = result.calibration.stretched(paper) { ". " (words) }
                 }
             }
             @if let Some(way) = result.activation {

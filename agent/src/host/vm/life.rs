@@ -369,7 +369,7 @@ fn make_overlay(desk: &Desk<'_>, vm: &str, backing: &Path) -> Result<(), VmError
     ))
 }
 
-fn remove(path: &Path) -> Result<(), VmError> {
+pub(super) fn remove(path: &Path) -> Result<(), VmError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(VmError::file("remove", path)(error))

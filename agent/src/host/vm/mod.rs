@@ -14,6 +14,7 @@ mod guest;
 mod image;
 mod lane;
 mod life;
+mod process;
 mod qcow2;
 mod script;
 mod settings;
@@ -231,6 +232,15 @@ impl Hypervisor {
         let name = vm.clone();
         self.on(vm, move |desk| life::release(desk, name.as_str()))
             .await
+    }
+
+    /// Kills the VM without asking the hypervisor's daemon, which may be gone: when a server shuts down, it
+    /// is stopped first. Whether there was one.
+    ///
+    /// # Errors
+    /// When its process cannot be told or killed; then it may still run.
+    pub fn kill(&self, vm: &ServerName) -> Result<bool, VmError> {
+        process::kill(&self.settings, vm.as_str())
     }
 
     /// Runs a job in the lane of a VM.

@@ -23,6 +23,8 @@ pub struct VmSettings {
     /// Throw-away overlays and consoles on this server. The same on all servers, since a golden
     /// state remembers the path of its disk.
     pub work: PathBuf,
+    /// Where libvirt keeps the process id of each VM: `<vm>.pid`.
+    pub run: PathBuf,
     /// The guest's network device.
     pub guest_device: String,
     /// How long a VM may take from power-on to an answer of its guest agent.
@@ -42,6 +44,7 @@ impl Default for VmSettings {
             images: "/share/images".into(),
             backup: "/share/backup".into(),
             work: "/var/lib/ringward/vm".into(),
+            run: "/run/libvirt/qemu".into(),
             guest_device: "eth0".into(),
             boot_within: Duration::from_secs(300),
             guest_within: Duration::from_secs(60),
@@ -52,6 +55,10 @@ impl Default for VmSettings {
 impl VmSettings {
     pub(super) fn overlay(&self, vm: &str) -> PathBuf {
         self.work.join(format!("{vm}.qcow2"))
+    }
+
+    pub(super) fn pid_file(&self, vm: &str) -> PathBuf {
+        self.run.join(format!("{vm}.pid"))
     }
 
     pub(super) fn console(&self, vm: &str) -> PathBuf {

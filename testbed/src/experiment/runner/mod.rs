@@ -22,6 +22,7 @@ use super::survey::{self, UnderLoad};
 use crate::report::analytical::Characteristics;
 use crate::report::calibration::Calibration;
 use crate::report::clock;
+use crate::report::paper::Paper;
 use crate::report::story::{Milestone, Story};
 use anyhow::bail;
 use ringward::cluster::{Settings, Timings};
@@ -183,8 +184,14 @@ impl<'a> Run<'a> {
         self.await_regular(Step::Home)
     }
 
-    /// Brings the cluster into the conditions that the experiment asks for.
+    /// Brings the cluster into the conditions that the experiment asks for, with timings that its machines
+    /// can keep.
     fn set_conditions(&mut self) -> anyhow::Result<()> {
+        let (known, paper) = (calibrate::kept(&*self.site)?, Paper::load()?);
+        if let Some(words) = known.stretched(&paper) {
+            conditions::stretch(&*self.site, known.stretch(&paper))?;
+            self.progress.note(&words);
+        }
         let Some((index, phase)) = self.plan.find(Step::Conditions) else {
             return Ok(());
         };
@@ -290,7 +297,10 @@ impl<'a> Run<'a> {
     fn await_regular(&mut self, step: Step) -> anyhow::Result<()> {
         let (mut last, mut since) = (None, None);
         let settled = match step {
-            Step::Regular => SETTLED * Timings::profile(self.experiment.profile).t_im,
+            Step::Regular => self
+                .settings
+                .as_ref()
+                .map_or(Duration::ZERO, |settings| SETTLED * settings.timings.t_im),
             _ => Duration::ZERO,
         };
         self.await_step(step, |run| {

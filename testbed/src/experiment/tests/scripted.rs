@@ -68,6 +68,8 @@ pub(super) struct Scripted {
     resting: RefCell<BTreeSet<String>>,
     /// What web1 had logged when its log was first followed.
     followed_from: Cell<usize>,
+    /// The cluster's settings.
+    settings: RefCell<String>,
     /// What was ordered on which machine.
     pub(super) heard: RefCell<Vec<(String, String)>>,
     pub(super) dir: PathBuf,
@@ -86,6 +88,7 @@ impl Scripted {
             switched: Vec::new(),
             resting: RefCell::default(),
             followed_from: Cell::default(),
+            settings: RefCell::new("profile = \"paper\"\n".to_owned()),
             heard: RefCell::default(),
             dir: dir.to_owned(),
         }
@@ -151,7 +154,7 @@ impl Scripted {
         } else if line == "cat /share/log/web1.log" {
             self.log()
         } else if line == "cat /share/cluster.toml" {
-            "profile = \"paper\"\n".to_owned()
+            self.settings.borrow().clone()
         } else if line == "cat /run/access-ftp.log" {
             self.accesses()
         } else if line.starts_with("tail") {
@@ -215,6 +218,9 @@ impl Site for Scripted {
             _ => false,
         };
         drop(resting);
+        if let ["sh", .., text, "/share/cluster.toml"] = argv {
+            self.settings.replace((*text).to_owned());
+        }
         let heard = (node.to_owned(), argv.join(" "));
         self.heard.borrow_mut().push(heard);
         let stdout = self.answer(node, argv).into_bytes();
