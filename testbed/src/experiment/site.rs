@@ -189,6 +189,9 @@ pub trait Site {
     /// booted again must not be in the way of the others.
     fn shuts_down(&self, node: &str);
 
+    /// A machine has booted, and its services work, as others have seen.
+    fn is_up(&self, node: &str);
+
     /// How others slowed the machines' host since then, if they did.
     fn slowed(&self, since: Duration) -> Option<Slowed>;
 

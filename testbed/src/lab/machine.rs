@@ -55,7 +55,7 @@ impl Power {
 #[derive(Debug)]
 struct Process {
     child: Child,
-    shuts_down: Sender<()>,
+    course: Sender<yielding::Word>,
     since: Instant,
     frozen: bool,
 }
@@ -235,11 +235,11 @@ impl Machine {
         self.events.note(self.spec.name, &what);
     }
 
-    /// It shuts down: see [`yielding`].
-    pub fn give_way(&self) {
+    /// It shuts down, or is up: see [`yielding`].
+    pub fn takes_its_course(&self, word: yielding::Word) {
         if let Some(running) = self.lock().as_ref() {
             // Nobody listens if it is not one that gives way.
-            let _ = running.shuts_down.send(());
+            let _ = running.course.send(word);
         }
     }
 
@@ -269,10 +269,10 @@ impl Machine {
             .nursery
             .spawn(&self.tools, "qemu-system-x86_64", &args, log)?;
         let (boots, events) = (start == Start::Boot, self.launch.sockets.events.clone());
-        let shuts_down = yielding::watch(child.id(), self.spec.kind, boots, events);
+        let course = yielding::watch(child.id(), self.spec.kind, boots, events);
         *process = Some(Process {
             child,
-            shuts_down,
+            course,
             since: Instant::now(),
             frozen: false,
         });

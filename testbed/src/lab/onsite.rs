@@ -14,6 +14,7 @@ use super::progress;
 use super::roster::Roster;
 use super::serve;
 use super::site;
+use super::yielding::Word;
 use crate::experiment::site::{Artefact, Facts, Ran, Site, SiteServer, Slowed, Switch};
 use anyhow::{Context, Result};
 use ringward::cluster::{Daemon, Profile, ServerType, Topology};
@@ -86,6 +87,13 @@ impl LabSite {
     /// While it is not up.
     pub fn lab(&self) -> Result<&Lab> {
         self.lab.as_ref().context("the lab is not up")
+    }
+
+    fn takes_its_course(&self, node: &str, word: Word) {
+        let machine = self.lab.as_ref().and_then(|lab| lab.machine(node).ok());
+        if let Some(machine) = machine {
+            machine.takes_its_course(word);
+        }
     }
 
     fn lab_options(&self, profile: Profile, fresh: bool) -> Options {
@@ -218,10 +226,11 @@ impl Site for LabSite {
     }
 
     fn shuts_down(&self, node: &str) {
-        let machine = self.lab.as_ref().and_then(|lab| lab.machine(node).ok());
-        if let Some(machine) = machine {
-            machine.give_way();
-        }
+        self.takes_its_course(node, Word::Ends);
+    }
+
+    fn is_up(&self, node: &str) {
+        self.takes_its_course(node, Word::Up);
     }
 
     fn slowed(&self, since: Duration) -> Option<Slowed> {

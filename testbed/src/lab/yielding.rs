@@ -4,7 +4,9 @@
 //! take what all others need, and what is late then looks like a failure. So servers give way to the file
 //! servers and the client, which have little to do and whose answers everybody awaits, and one that is
 //! switched on, shuts down or resets itself gives way to all until it has booted. That takes longer the less
-//! it gets, so it is over not after some time but when the machine no longer wants a processor. The kernel
+//! it gets, so it is over not after some time but when the machine no longer wants a processor, or when
+//! somebody says so: where the others leave little, a machine that has booted waits for what it wants and
+//! cannot be told from one that boots. The kernel
 //! raises a priority for root only: under another user a server that has booted keeps the lower one, which
 //! hardly shows, since there is rarely more to do than there is time for.
 
@@ -15,10 +17,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-/// Servers get a third of the time that file servers and the client may have, and while they boot hardly
-/// more than what the others leave.
+/// Servers get a third of the time that file servers and the client may have, and while they boot a fifth of
+/// that. Of a twentieth two boots took five minutes beside busy hosts, longer than any recovery waits.
 const SERVER: i32 = 5;
-const BOOTING: i32 = 19;
+const BOOTING: i32 = 12;
 /// How often a machine that boots is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// Looks in a row at which a machine wants little once it has booted: one that boots waits now and then.
@@ -28,35 +30,44 @@ const SHORTEST: u32 = 10;
 /// Less of a processor than this is quiet. A server at rest wants a tenth, a boot a whole one.
 const LITTLE: f64 = 0.4;
 
-/// Sees to the priority of the process `pid` for as long as it lives. `boots`: it does so now. `events`
-/// is where QEMU tells how the machine ends. Who says on the sender that it will shut down makes it give way
-/// at once.
-pub fn watch(pid: u32, kind: Kind, boots: bool, events: PathBuf) -> Sender<()> {
-    let (told, begins) = channel();
-    if !matches!(kind, Kind::Server(_)) {
-        return told;
-    }
-    let ends = told.clone();
-    std::thread::spawn(move || {
-        // The listener ends with QEMU.
-        let _ = qmp::endings(&events, || ends.send(()).is_ok());
-    });
-    std::thread::spawn(move || give_way(pid, boots, &begins));
-    told
+/// What is said about a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// It shuts down, or is about to.
+    Ends,
+    /// It has booted, and its services work.
+    Up,
 }
 
-/// Until nobody is left who could tell of a beginning.
-fn give_way(pid: u32, boots: bool, begins: &Receiver<()>) {
+/// Sees to the priority of the process `pid` for as long as it lives. `boots`: it does so now. `events`
+/// is where QEMU tells how the machine ends. What is said on the sender counts at once.
+pub fn watch(pid: u32, kind: Kind, boots: bool, events: PathBuf) -> Sender<Word> {
+    let (tell, words) = channel();
+    if !matches!(kind, Kind::Server(_)) {
+        return tell;
+    }
+    let ends = tell.clone();
+    std::thread::spawn(move || {
+        // The listener ends with QEMU.
+        let _ = qmp::endings(&events, || ends.send(Word::Ends).is_ok());
+    });
+    std::thread::spawn(move || give_way(pid, boots, &words));
+    tell
+}
+
+/// Until nobody is left who could say anything.
+fn give_way(pid: u32, boots: bool, words: &Receiver<Word>) {
     let mut boot = boots.then(Boot::default);
     loop {
         set(pid, if boot.is_some() { BOOTING } else { SERVER });
         boot = match boot {
-            Some(boot) => match boot.until_it_ends(pid, begins) {
+            Some(boot) => match boot.until_it_ends(pid, words) {
                 Ok(next) => next,
                 Err(RecvError) => return,
             },
-            None => match begins.recv() {
-                Ok(()) => Some(Boot::default()),
+            None => match words.recv() {
+                Ok(Word::Ends) => Some(Boot::default()),
+                Ok(Word::Up) => None,
                 Err(RecvError) => return,
             },
         };
@@ -74,10 +85,15 @@ struct Boot {
 
 impl Boot {
     /// Nothing when it has ended, another when that has begun meanwhile.
-    fn until_it_ends(mut self, pid: u32, begins: &Receiver<()>) -> Result<Option<Self>, RecvError> {
+    fn until_it_ends(
+        mut self,
+        pid: u32,
+        words: &Receiver<Word>,
+    ) -> Result<Option<Self>, RecvError> {
         loop {
-            match begins.recv_timeout(LOOK) {
-                Ok(()) => return Ok(Some(Self::default())),
+            match words.recv_timeout(LOOK) {
+                Ok(Word::Ends) => return Ok(Some(Self::default())),
+                Ok(Word::Up) => return Ok(None),
                 Err(RecvTimeoutError::Disconnected) => return Err(RecvError),
                 Err(RecvTimeoutError::Timeout) if self.has_ended(wanted(pid)) => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -173,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn who_shuts_down_gives_way() {
+    fn who_shuts_down_gives_way_until_it_is_up() {
         let mut child = std::process::Command::new("sleep")
             .arg("60")
             .spawn()
@@ -186,12 +202,14 @@ mod tests {
                 std::thread::yield_now();
             }
         };
-        let (told, begins) = channel();
-        let seer = std::thread::spawn(move || give_way(pid, false, &begins));
+        let (tell, words) = channel();
+        let seer = std::thread::spawn(move || give_way(pid, false, &words));
         becomes(SERVER);
-        told.send(()).unwrap();
+        tell.send(Word::Ends).unwrap();
         becomes(BOOTING);
-        drop(told);
+        tell.send(Word::Up).unwrap();
+        becomes(SERVER);
+        drop(tell);
         seer.join().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();

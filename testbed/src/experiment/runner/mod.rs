@@ -362,8 +362,10 @@ impl<'a> Run<'a> {
             return Ok(());
         };
         for (server, entry) in follower.poll(self.site)? {
-            if let Event::Reboot { target } = &entry.event {
-                self.site.shuts_down(target.as_str());
+            match &entry.event {
+                Event::Reboot { target } => self.site.shuts_down(target.as_str()),
+                Event::JobUp { target } => self.site.is_up(target.as_str()),
+                _ => {}
             }
             if !entry.is_routine() {
                 let at = clock::display(entry.at);

@@ -258,6 +258,8 @@ impl Site for Scripted {
     /// These machines share nothing.
     fn shuts_down(&self, _node: &str) {}
 
+    fn is_up(&self, _node: &str) {}
+
     fn capture(&self) -> anyhow::Result<PathBuf> {
         let struck = self.struck.get().unwrap_or(START);
         let ms = |at: Duration| u64::try_from(at.as_millis()).unwrap();
