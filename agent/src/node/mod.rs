@@ -361,7 +361,7 @@ impl Node {
     /// Gives up what this server holds.
     async fn end(self) {
         self.vip.end(&self.effects).await;
-        self.vms.end();
+        self.vms.end().await;
         self.claims.end().await;
         let log = self.log;
         let flushed = tokio::task::spawn_blocking(move || log.flush(Duration::from_secs(1)));

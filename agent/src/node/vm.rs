@@ -95,14 +95,24 @@ impl VmLanes {
             .clone()
     }
 
-    /// Kills all, without libvirt, which has been stopped already when this server shuts down.
-    pub(super) fn end(self) {
+    /// Kills all, without libvirt, which has been stopped already when this server shuts down. Where it has
+    /// not, it then destroys what a lane was just starting.
+    pub(super) async fn end(self) {
+        drop(self.lanes);
         for vm in &self.vms {
             match self.hypervisor.kill(vm) {
                 Ok(true) => tracing::info!("{vm} killed"),
                 Ok(false) => {}
                 Err(error) => tracing::error!("{}", chain(&error)),
             }
+        }
+        let here = match timeout(RELEASE, self.hypervisor.running()).await {
+            Ok(Ok(here)) => here,
+            _ => return,
+        };
+        let ours = |vm: &&ServerName| here.iter().any(|(name, _)| name == vm.as_str());
+        for vm in self.vms.iter().filter(ours) {
+            release(&self.hypervisor, vm).await;
         }
     }
 }

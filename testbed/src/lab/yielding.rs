@@ -6,9 +6,8 @@
 //! switched on, shuts down or resets itself gives way to all until it has booted. That takes longer the less
 //! it gets, so it is over not after some time but when the machine no longer wants a processor, or when
 //! somebody says so: where the others leave little, a machine that has booted waits for what it wants and
-//! cannot be told from one that boots. The kernel
-//! raises a priority for root only: under another user a server that has booted keeps the lower one, which
-//! hardly shows, since there is rarely more to do than there is time for.
+//! cannot be told from one that boots. The kernel raises a priority for root only: under another user a server
+//! that has booted keeps the lower one.
 
 use super::network::Kind;
 use super::qmp;
@@ -18,7 +17,7 @@ use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 /// Servers get a third of the time that file servers and the client may have, and while they boot a fifth of
-/// that. Of a twentieth two boots took five minutes beside busy hosts, longer than any recovery waits.
+/// that. Of a twentieth two boots took five minutes beside busy hosts, longer than a manager waits.
 const SERVER: i32 = 5;
 const BOOTING: i32 = 12;
 /// How often a machine that boots is looked at.
@@ -176,6 +175,17 @@ mod tests {
         // It waits for something, two seconds at a time.
         let waits = |s| if s <= 60 && s % 3 == 0 { 90 } else { 10 };
         assert_eq!(ended_after(waits), Some(63));
+    }
+
+    #[test]
+    fn a_boot_is_over_when_it_is_said_and_begins_anew_with_another_end() {
+        let after = |word| {
+            let (tell, words) = channel();
+            tell.send(word).unwrap();
+            Boot::default().until_it_ends(std::process::id(), &words)
+        };
+        assert!(matches!(after(Word::Up), Ok(None)));
+        assert!(matches!(after(Word::Ends), Ok(Some(Boot { looks: 0, .. }))));
     }
 
     #[test]

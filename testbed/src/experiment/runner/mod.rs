@@ -138,6 +138,14 @@ impl<'a> Run<'a> {
         strikes.flatten().cloned().collect()
     }
 
+    /// The timings in force; before they are read, the profile's.
+    fn timings(&self) -> Timings {
+        self.settings.as_ref().map_or_else(
+            || Timings::profile(self.experiment.profile),
+            |settings| settings.timings.clone(),
+        )
+    }
+
     /// Where the run was made.
     pub(super) fn site(&self) -> &dyn Site {
         &*self.site
@@ -297,10 +305,7 @@ impl<'a> Run<'a> {
     fn await_regular(&mut self, step: Step) -> anyhow::Result<()> {
         let (mut last, mut since) = (None, None);
         let settled = match step {
-            Step::Regular => self
-                .settings
-                .as_ref()
-                .map_or(Duration::ZERO, |settings| SETTLED * settings.timings.t_im),
+            Step::Regular => SETTLED * self.timings().t_im,
             _ => Duration::ZERO,
         };
         self.await_step(step, |run| {
