@@ -161,7 +161,7 @@ pub fn run(
         }
     }
     let good = done.len() == experiments.len() && done.iter().all(|f| f.result.good);
-    let reported = session::conclude(&done, &experiments, several, &mut whole);
+    let reported = session::conclude(&done, &experiments, several, progress.as_mut(), &mut whole);
     let keep = args.keep && (!good || outcome.is_err());
     let finished = site.map_or(Ok(()), |mut site| site.finish(keep));
     progress.print(&format!("Everything about it: {}", root.display()));

@@ -166,6 +166,7 @@ pub fn conclude(
     done: &[Finished],
     asked: &[Experiment],
     several: bool,
+    progress: &mut dyn Progress,
     dir: &mut RunDir,
 ) -> anyhow::Result<()> {
     let paper = Paper::load().context("reading the paper's figures")?;
@@ -186,6 +187,7 @@ pub fn conclude(
         let all: Vec<&ExperimentResult> = results().collect();
         let text = serde_json::to_string_pretty(&all)?;
         dir.write("results.json", "the outcomes for programs", text)?;
+        progress.print(&result::outcome(results(), &left));
     }
     let names: Vec<String> = asked.iter().map(Experiment::name).collect();
     let head = match done {

@@ -35,7 +35,7 @@ fn run(name: &str, site: &mut Scripted) -> (bool, String, PathBuf) {
     let mut progress = Lines::new(&mut out);
     let finished = session::run(site, &mut progress, experiment, &order, &mut dir).unwrap();
     let good = finished.result.good;
-    session::conclude(&[finished], &all, false, &mut dir).unwrap();
+    session::conclude(&[finished], &all, false, &mut progress, &mut dir).unwrap();
     (good, String::from_utf8(out).unwrap(), root)
 }
 

@@ -184,6 +184,15 @@ impl RunResult {
     pub fn is_good(&self) -> bool {
         self.failures.is_empty() && self.findings.is_empty()
     }
+
+    /// What is wrong with it, a line each; nothing of a good run.
+    fn wrongs(&self) -> impl Iterator<Item = String> {
+        let findings = self
+            .findings
+            .iter()
+            .map(|finding| format!("audit: {finding}"));
+        self.failures.iter().cloned().chain(findings)
+    }
 }
 
 /// The whole experiment.
@@ -234,8 +243,7 @@ impl ExperimentResult {
                 xml.push_str("/>\n");
                 continue;
             }
-            let findings = run.findings.iter().map(ToString::to_string);
-            let all: Vec<String> = run.failures.iter().cloned().chain(findings).collect();
+            let all: Vec<String> = run.wrongs().collect();
             let _ = write!(
                 xml,
                 ">\n    <failure message=\"{}\">{}</failure>\n  </testcase>\n",
@@ -245,6 +253,25 @@ impl ExperimentResult {
         }
         xml.push_str("</testsuite>\n");
     }
+}
+
+/// How several went: what was wrong with those that are not good, last how many were. `left` were not run.
+#[must_use]
+pub fn outcome<'a>(results: impl Iterator<Item = &'a ExperimentResult>, left: &[String]) -> String {
+    let results: Vec<_> = results.collect();
+    let mut lines = Vec::new();
+    for result in results.iter().filter(|result| !result.good) {
+        let name = &result.experiment.name;
+        for run in &result.runs {
+            let said = |wrong| format!("NOT GOOD: {name}, run {}: {wrong}", run.number);
+            lines.extend(run.wrongs().map(said));
+        }
+    }
+    lines.extend(left.iter().map(|name| format!("NOT RUN: {name}")));
+    let good = results.iter().filter(|result| result.good).count();
+    let all = results.len() + left.len();
+    lines.push(format!("{good} of {all} experiments are good."));
+    lines.join("\n")
 }
 
 /// Text for XML, in attributes as well. Control characters that XML forbids become spaces.
@@ -406,6 +433,17 @@ pub(crate) mod tests {
     #[test]
     fn the_schema_stays() {
         insta::assert_snapshot!(serde_json::to_string_pretty(&result()).unwrap());
+    }
+
+    #[test]
+    fn an_outcome_ends_with_what_is_wrong() {
+        let good = ExperimentResult {
+            good: true,
+            ..result()
+        };
+        let left = ["fig15/mail-web1-ftp".to_owned()];
+        insta::assert_snapshot!(outcome([good, result()].iter(), &left));
+        insta::assert_snapshot!(outcome(std::iter::empty(), &[]), @"0 of 0 experiments are good.");
     }
 
     #[test]
