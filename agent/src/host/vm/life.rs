@@ -160,14 +160,6 @@ pub(super) fn save(desk: &Desk<'_>, plan: &Plan) -> Result<Meta, VmError> {
     let image = Image::open(&settings.images, vm)?;
     let draft = Draft::begin(&settings.backup, vm)?;
     let guest = Guest { domain, vm };
-    let todo = script::before_saving_script();
-    guest::run(
-        &guest,
-        "make ready to be saved",
-        todo,
-        settings.guest_within,
-    )?;
-    steps.done("shares unmounted");
     let (todo, within) = (script::residents_script(), settings.guest_within);
     guest::run(&guest, "start what waits for orders", &todo, within)?;
     // Once for practice: no program is as fast the first time.
@@ -181,6 +173,10 @@ pub(super) fn save(desk: &Desk<'_>, plan: &Plan) -> Result<Meta, VmError> {
     let (pipe, end) = (script::ADDRESS_ORDERS, practice.end_order());
     guest::order(&guest, "end the practice", pipe, &end, within)?;
     steps.done("orders practised");
+    // Last, so that nobody mounts anything again meanwhile.
+    let todo = script::before_saving_script();
+    guest::run(&guest, "make ready to be saved", todo, within)?;
+    steps.done("shares unmounted");
     desk.still_wanted()?;
 
     let memory = draft.dir.join("memory");

@@ -91,37 +91,53 @@ pub(super) fn rehearse_script(now: SystemTime) -> String {
 
 /// Removes what must not be in a golden state: file systems of file server 2, whose sessions would
 /// be stale, and the hardware addresses of neighbours. A process that keeps such a file system in
-/// use (a worker of a mail server that holds a file open) is ended; its service starts another.
+/// use (a worker of a mail server that holds a file open) is ended; its service starts another, which
+/// must find nothing that it could open: it would mount the file system again.
 pub(super) fn before_saving_script() -> &'static str {
-    r#"users_of() {
-  pid=
-  ls -l /proc/[0-9]*/cwd /proc/[0-9]*/fd 2>/dev/null | while read -r line; do
-    case $line in
-    /proc/*/fd:) pid=${line#/proc/} pid=${pid%%/*} ;;
-    */cwd\ '->'\ "$1" | */cwd\ '->'\ "$1"/*) user=${line##*/proc/} && echo "${user%%/*}" ;;
-    *\ '->'\ "$1" | *\ '->'\ "$1"/*) echo "$pid" ;;
-    esac
-  done
+    r#"volumes=/proc/fs/nfsfs/volumes
+devices() {
+  [ ! -e $volumes ] || while read -r version server port device rest; do
+    case $version in v*) echo "$device" ;; esac
+  done <$volumes
 }
-mounted() {
-  while read -r what where type rest; do
-    case $type in nfs | nfs4) echo "$where" ;; esac
-  done </proc/mounts
+users() {
+  stat -L -c '%Hd:%Ld %n' /proc/[0-9]*/cwd /proc/[0-9]*/fd/* 2>/dev/null | while read -r device name; do
+    case " $1 " in *" $device "*) name=${name#/proc/} && echo "${name%%/*}" ;; esac
+  done | sort -u
 }
-for try in 1 2 3 4 5 6 7 8 9 10; do
-  [ -n "$(mounted)" ] || break
-  umount -a -t nfs,nfs4 && continue
-  for where in $(mounted); do
-    for user in $(users_of "$where"); do kill "$user"; done
+automounts=$(systemctl list-units --type automount --state active --plain --no-legend | while read -r unit rest; do echo "$unit"; done)
+# Takes what is mounted there out of the tree, too.
+[ -z "$automounts" ] || systemctl stop $automounts
+umount -a -l -t nfs,nfs4
+ended=
+tries=0
+while held=$(devices) && [ -n "$held" ]; do
+  if [ $tries = 30 ]; then
+    echo "still in use: $(cat $volumes)"
+    exit 1
+  fi
+  tries=$((tries + 1))
+  for user in $(users "$(echo $held)"); do
+    read -r name <"/proc/$user/comm" && kill "$user" && ended="$ended $name"
   done
   sleep 0.3
 done
-if [ -n "$(mounted)" ]; then
-  echo "still in use: $(mounted)"
-  exit 1
-fi
+# Those of one client do not come back.
+tries=0
+for name in $ended; do
+  until pgrep -x "$name" >/dev/null || [ $tries = 50 ]; do
+    tries=$((tries + 1))
+    sleep 0.2
+  done
+done
+[ -z "$automounts" ] || systemctl start $automounts
 ip neigh flush all
 sync
+held=$(devices)
+if [ -n "$held" ]; then
+  echo "mounted again: $(cat $volumes)"
+  exit 1
+fi
 "#
 }
 
