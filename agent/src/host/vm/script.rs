@@ -91,8 +91,9 @@ pub(super) fn rehearse_script(now: SystemTime) -> String {
 
 /// Removes what must not be in a golden state: file systems of file server 2, whose sessions would
 /// be stale, and the hardware addresses of neighbours. A process that keeps such a file system in
-/// use (a worker of a mail server that holds a file open) is ended; its service starts another, which
-/// must find nothing that it could open: it would mount the file system again.
+/// use (a worker of a mail server that holds a file open) is ended; its service starts another. That one
+/// must be done with its start before there is anything again that it could open, for it would mount the
+/// file system once more.
 pub(super) fn before_saving_script() -> &'static str {
     r#"volumes=/proc/fs/nfsfs/volumes
 devices() {
@@ -105,27 +106,38 @@ users() {
     case " $1 " in *" $device "*) name=${name#/proc/} && echo "${name%%/*}" ;; esac
   done | sort -u
 }
+awaits_events() {
+  for process in $(pgrep -x "$1"); do
+    at=
+    read -r at <"/proc/$process/wchan"
+    case $at in *poll* | *select* | *accept*) return 0 ;; esac
+  done
+  return 1
+}
 automounts=$(systemctl list-units --type automount --state active --plain --no-legend | while read -r unit rest; do echo "$unit"; done)
-# Takes what is mounted there out of the tree, too.
 [ -z "$automounts" ] || systemctl stop $automounts
 umount -a -l -t nfs,nfs4
 ended=
 tries=0
 while held=$(devices) && [ -n "$held" ]; do
-  if [ $tries = 30 ]; then
+  if [ $tries = 40 ]; then
     echo "still in use: $(cat $volumes)"
     exit 1
   fi
   tries=$((tries + 1))
-  for user in $(users "$(echo $held)"); do
+  # Sessions of the rehearsal end by themselves, and nobody starts those again.
+  [ $tries -le 10 ] || for user in $(users "$(echo $held)"); do
     read -r name <"/proc/$user/comm" && kill "$user" && ended="$ended $name"
   done
   sleep 0.3
 done
-# Those of one client do not come back.
 tries=0
 for name in $ended; do
-  until pgrep -x "$name" >/dev/null || [ $tries = 50 ]; do
+  until awaits_events "$name"; do
+    if [ $tries = 100 ]; then
+      echo "$name was ended, since it held a file open, and has not been started again"
+      exit 1
+    fi
     tries=$((tries + 1))
     sleep 0.2
   done
