@@ -12,8 +12,9 @@ use std::time::Duration;
 const WITHIN: Duration = Duration::from_secs(60);
 /// How many at the same time; the paper's number.
 const MANY: usize = 50;
-/// How many begin together. The FTP server's queue of new connections holds 32: of more, the kernel drops
-/// some that the client takes for established, and they wait for a greeting that never comes.
+/// How many begin together, once those before them are under way. The FTP server's queue of new connections
+/// holds 32: of more, the kernel drops some that the client takes for established, and they wait for a greeting
+/// that never comes.
 const TOGETHER: usize = 10;
 /// How many each of them sends before a new batch begins, in which the fast wait for the slow.
 const EACH: usize = 40;
@@ -21,8 +22,9 @@ const EACH: usize = 40;
 /// one with a mount of its own runs while they last.
 const UPLOADS: &str = "/data/ftp/uploads";
 const PORT: &str = "2121";
-const UNIT: &str = "--unit=load";
-/// Transfers take turns slowly on emulated machines.
+/// Units that make the load: on the server, and for every batch of the client's.
+const UNITS: &str = "load*.service";
+/// Until those that begin together are under way; they take turns slowly on emulated machines.
 const UNDER_WAY: Duration = Duration::from_secs(30);
 
 /// T_v under each load, in seconds, as `ringward backup verify` measures it.
@@ -74,53 +76,66 @@ pub fn words(load: Load) -> String {
 }
 
 fn begin(site: &dyn Site, host: &SiteServer, load: Load) -> anyhow::Result<()> {
-    let run = |node: &str, script: &str| {
-        let argv = [
-            "systemd-run",
-            "--quiet",
-            "--collect",
-            UNIT,
-            "sh",
-            "-c",
-            script,
-        ];
-        site::output(site, node, &argv, WITHIN).map(drop)
-    };
     match load {
         Load::None => return Ok(()),
-        Load::Downloads => run(node::CLIENT, &transfers(&host.ip.to_string(), load))?,
+        Load::Downloads => {}
         Load::Uploads => {
             let free = format!("mkdir -p {UPLOADS} && chmod 777 {UPLOADS} && rm -f {UPLOADS}/*");
             site::output(site, node::FILE2, &["sh", "-c", &free], WITHIN)?;
             let argv = ["sh", "-c", MOUNT];
             site::output(site, &host.name, &argv, WITHIN)?;
-            run(&host.name, &upload_server())?;
-            run(node::CLIENT, &transfers(&host.ip.to_string(), load))?;
+            run(site, &host.name, "load", &upload_server())?;
         }
-        Load::Jobs => run(
-            &host.name,
-            &format!("for i in $(seq {MANY}); do awk 'BEGIN {{ for (;;) rand() }}' & done; wait"),
-        )?,
+        Load::Jobs => {
+            let jobs = format!(
+                "for i in $(seq {MANY}); do awk 'BEGIN {{ for (;;) rand() }}' & done; wait"
+            );
+            run(site, &host.name, "load", &jobs)?;
+            return under_way(site, host, load, MANY);
+        }
     }
+    for first in (1..=MANY).step_by(TOGETHER) {
+        let last = first + TOGETHER - 1;
+        let script = transfers(&host.ip.to_string(), load, first, last);
+        run(site, node::CLIENT, &format!("load-{first}"), &script)?;
+        under_way(site, host, load, last)?;
+    }
+    Ok(())
+}
+
+/// Has a shell of `node` run until `unit` is stopped.
+fn run(site: &dyn Site, node: &str, unit: &str, script: &str) -> anyhow::Result<()> {
+    let unit = format!("--unit={unit}");
+    let argv = [
+        "systemd-run",
+        "--quiet",
+        "--collect",
+        &unit,
+        "sh",
+        "-c",
+        script,
+    ];
+    site::output(site, node, &argv, WITHIN).map(drop)
+}
+
+/// Waits until so many are under way at the same time.
+fn under_way(site: &dyn Site, host: &SiteServer, load: Load, many: usize) -> anyhow::Result<()> {
     wait(site, UNDER_WAY, || {
         let busy = busy(site, host, load)?;
-        Ok((busy < MANY).then(|| format!("{busy} of {MANY} are under way")))
+        Ok((busy < many).then(|| format!("{busy} of {many} are under way")))
     })
 }
 
-/// The client's part: again and again, all within some seconds of each other.
-fn transfers(ip: &str, load: Load) -> String {
+/// The client's part of those numbered `first` to `last`: again and again.
+fn transfers(ip: &str, load: Load, first: usize, last: usize) -> String {
     let one = match load {
-        Load::Uploads => format!("upload-file=file\\nurl=ftp://{ip}:{PORT}/uploads/%s\\n"),
+        Load::Uploads => format!("upload-file=file.{first}\\nurl=ftp://{ip}:{PORT}/uploads/%s\\n"),
         _ => format!("# %s\\nurl=ftp://{ip}/pub/1MB.bin\\noutput=/dev/null\\n"),
     };
     format!(
-        "cd /run; head -c 1048576 /dev/urandom > file
-for first in $(seq 1 {TOGETHER} {MANY}); do
-  for round in $(seq {EACH}); do printf '{one}' $(seq $first $((first + {TOGETHER} - 1))); done > transfers.$first
-  while :; do curl --silent --parallel --parallel-immediate --parallel-max {TOGETHER} --config transfers.$first; done &
-  sleep 1
-done; wait"
+        "cd /run; head -c 1048576 /dev/urandom > file.{first}
+for round in $(seq {EACH}); do printf '{one}' $(seq {first} {last}); done > transfers.{first}
+while :; do curl --silent --parallel --parallel-immediate --parallel-max {TOGETHER} --config transfers.{first}; done"
     )
 }
 
@@ -156,7 +171,7 @@ fn end(site: &dyn Site, host: &SiteServer, load: Load) -> anyhow::Result<()> {
         return Ok(());
     }
     for node in [node::CLIENT, &host.name] {
-        site.exec(node, &["systemctl", "stop", "load.service"], WITHIN)?;
+        site.exec(node, &["systemctl", "stop", UNITS], WITHIN)?;
     }
     Ok(())
 }

@@ -257,7 +257,7 @@ fn a_survey_keeps_what_it_measured_before_a_load_that_does_not_begin() {
     let failed = format!("{:#}", failed.unwrap_err());
     assert_eq!(
         failed,
-        "beginning 50 uploads of 1 MB files: not within 30 s: 0 of 50 are under way"
+        "beginning 50 uploads of 1 MB files: not within 30 s: 0 of 10 are under way"
     );
     let measured: Vec<_> = all
         .iter()
@@ -284,5 +284,5 @@ fn a_survey_keeps_what_it_measured_before_a_load_that_does_not_begin() {
             .iter()
             .rposition(|(on, line)| on == "web1" && line.contains(order))
     };
-    assert!(last("awk").unwrap() < last("systemctl stop load.service").unwrap());
+    assert!(last("awk").unwrap() < last("systemctl stop load*.service").unwrap());
 }
