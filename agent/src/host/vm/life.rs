@@ -17,6 +17,7 @@ use virt::sys;
 use super::guest::{self, Agent};
 use super::image::Image;
 use super::lane::Desk;
+use super::prefetch::prefetching;
 use super::script::{self, VipOf};
 use super::store::{Draft, Golden, Meta, Sum, Version, unusable};
 use super::{Plan, VmError, VmState, qcow2, xml};
@@ -175,8 +176,8 @@ pub(super) fn save(desk: &Desk<'_>, plan: &Plan) -> Result<Meta, VmError> {
     steps.done("orders practised");
     // Last, so that nobody mounts anything again meanwhile.
     let todo = script::before_saving_script();
-    guest::run(&guest, "make ready to be saved", todo, within)?;
-    steps.done("shares unmounted");
+    guest::run(&guest, "make ready to be saved", &todo, within)?;
+    steps.done("shares unmounted, free memory cleared");
     desk.still_wanted()?;
 
     let memory = draft.dir.join("memory");
@@ -237,8 +238,16 @@ pub(super) fn load(desk: &Desk<'_>, vm: &str, paused: bool) -> Result<Meta, VmEr
     };
     let memory = golden.memory();
     let path = memory.to_string_lossy();
-    Domain::domain_restore_flags(desk.connection, &path, None, flags)
-        .map_err(VmError::hypervisor("restore", vm))?;
+    let restore = || {
+        Domain::domain_restore_flags(desk.connection, &path, None, flags)
+            .map_err(VmError::hypervisor("restore", vm))
+    };
+    if paused {
+        // Nobody waits for it: the file server is for others first.
+        restore()?;
+    } else {
+        prefetching(&memory, restore)?;
+    }
     steps.done("memory restored");
     Ok(golden.meta)
 }

@@ -14,6 +14,7 @@ mod guest;
 mod image;
 mod lane;
 mod life;
+mod prefetch;
 mod process;
 mod qcow2;
 mod script;

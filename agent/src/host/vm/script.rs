@@ -75,27 +75,35 @@ pub(super) fn settle_in_script(ipv: Ipv4Addr, prefix: u8, device: &str, hosts: &
     )
 }
 
+/// Clears the free memory, since zeroes are not saved. The kernel needs some of it to work with.
+const CLEAR: &str =
+    "while read -r key kb rest; do [ $key != MemFree: ] || break; done </proc/meminfo
+if [ $kb -gt 16384 ]; then
+  mount -t tmpfs -o size=100% zero /mnt || exit
+  head -c $((kb - kb / 32 - 8192))K /dev/zero >/mnt/zero
+  umount /mnt || exit
+fi
+";
+
 /// Makes for a small state that does not wait for its disk when it is resumed: empties the caches,
-/// clears the free memory (zeroes are not saved), and fills the caches again with what a resumption
-/// needs. The services' part of that comes with the examination before the state is saved.
+/// clears the free memory, and fills the caches again with what a resumption needs. The services' part of
+/// that comes with the examination before the state is saved.
 pub(super) fn rehearse_script(now: SystemTime) -> String {
-    // The kernel needs some of the free memory to work with.
-    const CLEAR: &str = "sync; echo 3 >/proc/sys/vm/drop_caches; \
-        while read -r key kb rest; do [ $key != MemFree: ] || break; done </proc/meminfo; \
-        mount -t tmpfs -o size=100% zero /mnt && \
-        { head -c $((kb - kb / 8 - 8192))K /dev/zero >/mnt/zero; umount /mnt; }";
     let wake = wake_script(now, "rehearsal");
     // Not awaited: a mount may take as long as a file server does.
-    format!("{CLEAR}; {{ {wake}; }} >/dev/null 2>&1 &")
+    format!("sync; echo 3 >/proc/sys/vm/drop_caches\n{CLEAR}{{ {wake}; }} >/dev/null 2>&1 &")
 }
 
 /// Removes what must not be in a golden state: file systems of file server 2, whose sessions would
 /// be stale, and the hardware addresses of neighbours. A process that keeps such a file system in
 /// use (a worker of a mail server that holds a file open) is ended; its service starts another. That one
 /// must be done with its start before there is anything again that it could open, for it would mount the
-/// file system once more.
-pub(super) fn before_saving_script() -> &'static str {
-    r#"volumes=/proc/fs/nfsfs/volumes
+/// file system once more. Then it clears what has become free since the rehearsal.
+pub(super) fn before_saving_script() -> String {
+    [LET_GO, CLEAR, LAST_LOOK].concat()
+}
+
+const LET_GO: &str = r#"volumes=/proc/fs/nfsfs/volumes
 devices() {
   [ ! -e $volumes ] || while read -r version server port device rest; do
     case $version in v*) echo "$device" ;; esac
@@ -145,13 +153,14 @@ done
 [ -z "$automounts" ] || systemctl start $automounts
 ip neigh flush all
 sync
-held=$(devices)
+"#;
+
+const LAST_LOOK: &str = r#"held=$(devices)
 if [ -n "$held" ]; then
   echo "mounted again: $(cat $volumes)"
   exit 1
 fi
-"#
-}
+"#;
 
 #[cfg(test)]
 mod tests {
@@ -190,7 +199,7 @@ mod tests {
             residents_script(),
             settle_in,
             rehearse_script(now),
-            before_saving_script().to_owned(),
+            before_saving_script(),
         ];
         for script in scripts {
             let checked = std::process::Command::new("sh")
