@@ -29,7 +29,8 @@ pub(super) fn prefetching<T>(path: &Path, work: impl FnOnce() -> T) -> T {
 }
 
 /// Fetches part by part, two at a time, so that what else the file server is asked waits for no more than
-/// these. Returns how many bytes it asked for.
+/// these. It does not read them: of what is in memory already nothing is copied. Returns how many bytes it
+/// asked for.
 fn prefetch(path: &Path, done: &AtomicBool) -> io::Result<u64> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
