@@ -180,8 +180,8 @@ async fn load(hypervisor: &Hypervisor, backup: &Backup) -> Result<()> {
     Ok(())
 }
 
-/// Activates the VM and waits until a client would be content; returns when it ran and when it
-/// served.
+/// Activates the VM as a failover does and waits until a client would be content; returns when it ran and
+/// when it served.
 async fn activate(
     hypervisor: &Hypervisor,
     backup: &Backup,
@@ -190,6 +190,7 @@ async fn activate(
     let begun = Instant::now();
     hypervisor.activate(&backup.plan.vm).await?;
     let runs = seconds(begun);
+    hypervisor.wake(&backup.plan.vm).await?;
     for &service in &backup.services {
         let ipv = backup.plan.ipv;
         // One long examination rather than many short ones: a guest that has just resumed is

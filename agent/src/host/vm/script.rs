@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(super) const ADDRESS_ORDERS: &str = "/run/ringward/address";
 /// Where a shell of the guest waits for what is to be done on waking.
 pub(super) const WAKE_ORDERS: &str = "/run/ringward/wake";
+/// Lines of /proc/mounts: what is to be mounted on waking.
+const MOUNTS: &str = "/run/ringward/mounts";
 
 /// A virtual address in a guest.
 pub(super) struct VipOf<'a> {
@@ -17,14 +19,18 @@ pub(super) struct VipOf<'a> {
 
 /// What a guest does when it has been resumed, before it has the virtual address: takes random numbers and
 /// the time, both of which all resumed copies of a state share, and mounts the users' data, so that the
-/// first client need not wait for that.
+/// first client need not wait for that. What was mounted before the state was saved is mounted by one call
+/// each; systemd, on first use, takes three times as long for the same. What was not, is left to it.
 pub(super) fn wake_script(now: SystemTime, seed: &str) -> String {
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (seconds, millis) = (now.as_secs(), now.subsec_millis());
     format!(
-        "printf %s {seed} >/dev/urandom; date -u -s @{seconds}.{millis:03}; \
+        "printf %s {seed} >/dev/urandom; \
+         [ ! -e {MOUNTS} ] || while read -r what where type options rest; do \
+         mount -i -t $type -o $options $what $where & done <{MOUNTS}; \
+         date -u -s @{seconds}.{millis:03}; wait; \
          while read -r what where type rest; do \
-         [ $type != autofs ] || ls -d $where/.; done </proc/mounts"
+         [ $type != autofs ] || [ -e $where/. ]; done </proc/mounts"
     )
 }
 
@@ -94,14 +100,19 @@ pub(super) fn rehearse_script(now: SystemTime) -> String {
     format!("sync; echo 3 >/proc/sys/vm/drop_caches\n{CLEAR}{{ {wake}; }} >/dev/null 2>&1 &")
 }
 
-/// Removes what must not be in a golden state: file systems of file server 2, whose sessions would
-/// be stale, and the hardware addresses of neighbours. A process that keeps such a file system in
-/// use (a worker of a mail server that holds a file open) is ended; its service starts another. That one
-/// must be done with its start before there is anything again that it could open, for it would mount the
-/// file system once more. Then it clears what has become free since the rehearsal.
+/// Notes what is mounted, and removes what must not be in a golden state: file systems of file server 2,
+/// whose sessions would be stale, and the hardware addresses of neighbours. A process that keeps such a file
+/// system in use (a worker of a mail server that holds a file open) is ended; its service starts another.
+/// That one must be done with its start before there is anything again that it could open, for it would
+/// mount the file system once more. Then it clears what has become free since the rehearsal.
 pub(super) fn before_saving_script() -> String {
-    [LET_GO, CLEAR, LAST_LOOK].concat()
+    let note = format!("grep ' nfs4 ' /proc/mounts >{MOUNTS}\n");
+    [&note, NO_NEWS, LET_GO, CLEAR, LAST_LOOK].concat()
 }
+
+/// Devices neither come nor go any more, but every mount would be news of one.
+const NO_NEWS: &str = "systemctl stop systemd-udevd-control.socket systemd-udevd-kernel.socket \
+                       systemd-udevd.service\n";
 
 const LET_GO: &str = r#"volumes=/proc/fs/nfsfs/volumes
 devices() {
