@@ -26,7 +26,7 @@ pub enum Activation {
     /// second and the memory of one VM a server.
     #[default]
     Standby,
-    /// Restored from the share when needed, which takes seconds. Two peers that placement favours have
+    /// Restored from the share when needed, which takes seconds. Two peers, half of the ring apart, have
     /// read the state before, into memory that whoever needs it takes back.
     Restore,
 }

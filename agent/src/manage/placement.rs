@@ -173,6 +173,11 @@ impl<'a> Field<'a> {
         }
     }
 
+    fn has_room(&self, host: &ServerName, need_kb: u64) -> bool {
+        let mut servers = self.servers.iter();
+        servers.any(|(server, sample)| server.name == *host && has_room(*sample, need_kb))
+    }
+
     /// Chooses a host: the lowest non-select value wins, the first of equal ones. A server that has
     /// the state at hand is taken instead if it runs no more backup VMs than the winner: `VM x 100`
     /// outweighs all loads, so only loads differ, and those were weighed when the state was placed.
@@ -181,11 +186,10 @@ impl<'a> Field<'a> {
         let loaded = |name: &ServerName| request.at_hand.contains(name);
         let has_memory =
             |name: &ServerName| loaded(name) && request.activation == Activation::Standby;
-        let fits = |sample: &Sample| sample.am[1] >= (request.need_kb + RESERVE_KB) as f64;
         let able = self.servers.iter().filter(|(server, sample)| {
             server.name != *request.function
                 && !request.excluded.contains(&server.name)
-                && (has_memory(&server.name) || sample.is_none_or(fits))
+                && (has_memory(&server.name) || has_room(*sample, request.need_kb))
         });
         let mut first: Option<(&ServerName, f64)> = None;
         let mut ready: Option<(&ServerName, f64)> = None;
@@ -204,6 +208,11 @@ impl<'a> Field<'a> {
         let chosen = ready.filter(|name| vms(name) <= vms(first));
         Some(chosen.unwrap_or(first).clone())
     }
+}
+
+/// Whether a server has the memory for a VM; one that has not told its load yet may.
+fn has_room(sample: Option<&Sample>, need_kb: u64) -> bool {
+    sample.is_none_or(|sample| sample.am[1] >= (need_kb + RESERVE_KB) as f64)
 }
 
 /// A server that has not told its load yet.
@@ -237,32 +246,43 @@ pub struct Stock<'a> {
     pub running: &'a BTreeMap<ServerName, u32>,
 }
 
-/// Where each function's golden state should be at hand while all is healthy: each in turn on the host
-/// that placement would choose if those before it were running. A state that is only read ahead takes
-/// nobody's memory, and so is kept on a second host too, which no loss of half the ring takes together
-/// with the function's own server and the first host.
+/// Where each function's golden state should be at hand while all is healthy. One that is loaded takes
+/// memory: it is on the host that placement would choose if those before it were running. One that is only
+/// read ahead takes nobody's, and so is on two hosts, half of the ring apart ([`pair`]); loads are weighed
+/// between them when the VM is started. Where one of them will not have it, placement chooses instead.
 pub fn standbys(stock: &Stock<'_>, samples: &[Sample]) -> BTreeMap<ServerName, Vec<ServerName>> {
     let field = Field::new(stock.group, samples);
+    let mut vms = stock.running.clone();
     let mut placed: BTreeMap<ServerName, Vec<ServerName>> = BTreeMap::new();
-    let each = match stock.activation {
-        Activation::Standby => 1,
-        Activation::Restore => 2,
-    };
-    for _ in 0..each {
-        let mut vms = stock.running.clone();
-        for function in stock.group.names() {
-            let before = placed.entry(function.clone()).or_default();
-            if let Some(host) = stock.next(&field, function, before, &vms) {
-                *vms.entry(host.clone()).or_default() += 1;
-                before.push(host);
-            }
+    for function in stock.group.names() {
+        let Some((_, need_kb)) = stock.functions.get(function) else {
+            continue;
+        };
+        let (mut hosts, wanted) = match stock.activation {
+            Activation::Standby => (Vec::new(), 1),
+            Activation::Restore => (pair(stock.group, function), 2),
+        };
+        hosts.retain(|host| !stock.has_failed(function, host) && field.has_room(host, *need_kb));
+        while hosts.len() < wanted {
+            let Some(host) = stock.next(&field, function, &hosts, &vms) else {
+                break;
+            };
+            *vms.entry(host.clone()).or_default() += 1;
+            hosts.push(host);
+        }
+        if !hosts.is_empty() {
+            placed.insert(function.clone(), hosts);
         }
     }
-    placed.retain(|_, hosts| !hosts.is_empty());
     placed
 }
 
 impl Stock<'_> {
+    fn has_failed(&self, function: &ServerName, host: &ServerName) -> bool {
+        let mut failed = self.failed.iter();
+        failed.any(|(of, at)| of == function && at == host)
+    }
+
     /// One more host for the state of a function, beside those that have been chosen.
     fn next(
         &self,
@@ -272,14 +292,10 @@ impl Stock<'_> {
         vms: &BTreeMap<ServerName, u32>,
     ) -> Option<ServerName> {
         let &(server_type, need_kb) = self.functions.get(function)?;
-        let failed = self.failed.iter().filter(|(of, _)| of == function);
-        let failed = failed.map(|(_, host)| host);
-        let near = |host: &&ServerName| {
-            let apart = |other| apart(self.group, function, host, other);
-            !chosen.iter().all(apart)
-        };
-        let near = self.group.names().filter(near);
-        let excluded: Vec<ServerName> = failed.chain(near).cloned().collect();
+        let names = self.group.names();
+        let excluded =
+            names.filter(|host| chosen.contains(host) || self.has_failed(function, host));
+        let excluded: Vec<ServerName> = excluded.cloned().collect();
         field.choose(&Request {
             function,
             server_type,
@@ -293,20 +309,22 @@ impl Stock<'_> {
     }
 }
 
-/// Whether no run of neighbours that is half of the ring holds a server and both hosts of its function.
-fn apart(group: &Group, server: &ServerName, one: &ServerName, other: &ServerName) -> bool {
+/// The next server in the ring and the one half of the ring after that. Whatever run of neighbours is lost,
+/// up to half of the ring: each of its functions has its state on a host that is left, and no two on the
+/// same one, for the hosts of two functions are the same only if these are half of the ring apart.
+fn pair(group: &Group, function: &ServerName) -> Vec<ServerName> {
     let all = group.len();
-    let ahead = |name| {
-        let (at, from) = (group.position(name)?, group.position(server)?);
-        Some((at + all - from) % all)
+    let Some(at) = group.position(function) else {
+        return Vec::new();
     };
-    let (Some(one), Some(other)) = (ahead(one), ahead(other)) else {
-        return false;
-    };
-    let (near, far) = (one.min(other), one.max(other));
-    // Ahead to the farther one, back to the nearer one, or a part each way.
-    let run = (far + 1).min(all - near + 1).min(near + all - far + 1);
-    one != other && 2 * run > all
+    let mut hosts: Vec<ServerName> = Vec::new();
+    for ahead in [1, 1 + all / 2] {
+        let host = &group.members()[(at + ahead) % all].name;
+        if host != function && !hosts.contains(host) {
+            hosts.push(host.clone());
+        }
+    }
+    hosts
 }
 
 #[cfg(test)]
@@ -445,17 +463,42 @@ mod tests {
     }
 
     #[test]
-    fn half_a_ring_leaves_every_state_at_hand() {
+    fn half_a_ring_leaves_each_of_its_states_on_a_host_of_its_own() {
         for servers in 3..12_usize {
             let placed = at_hand(servers, Activation::Restore);
-            for first in 0..servers {
-                let lost = (first..first + servers / 2).map(|n| n % servers + 1);
+            for (first, run) in
+                (0..servers).flat_map(|n| (1..=servers / 2).map(move |run| (n, run)))
+            {
+                let lost = (first..first + run).map(|n| n % servers + 1);
                 let lost: Vec<ServerName> = lost.map(|n| name(&format!("s{n}"))).collect();
+                let mut used = Vec::new();
                 for function in &lost {
-                    let left = placed[function].iter().any(|host| !lost.contains(host));
-                    assert!(left, "{function} of {servers} with {lost:?}: {placed:?}");
+                    let left: Vec<&ServerName> = placed[function]
+                        .iter()
+                        .filter(|host| !lost.contains(host))
+                        .collect();
+                    let alone = !left.is_empty() && left.iter().all(|host| !used.contains(host));
+                    assert!(alone, "{function} of {servers} with {lost:?}: {placed:?}");
+                    used.extend(left);
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_host_that_did_not_take_a_state_is_replaced() {
+        let group = Group::parse("group", "1 a a.dat\n2 b b.dat\n3 c c.dat\n4 d d.dat\n").unwrap();
+        let of = |n: &ServerName| (n.clone(), (ServerType::Network, 0));
+        let stock = Stock {
+            group: &group,
+            functions: &group.names().map(of).collect(),
+            current: &BTreeMap::new(),
+            activation: Activation::Restore,
+            failed: &[(name("a"), name("d"))],
+            running: &BTreeMap::new(),
+        };
+        let placed = standbys(&stock, &[]);
+        assert_eq!(placed[&name("a")], [name("b"), name("c")]);
+        assert_eq!(placed[&name("b")], [name("c"), name("a")]);
     }
 }
